@@ -1,0 +1,319 @@
+//! A disk that is a regular file or a block device: [`FileDisk`], opened with [`FileOptions`].
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use crate::{BlockingBackend, DeviceInfo, Extent, SECTOR_SIZE, Status};
+
+mod direct;
+mod error;
+mod open;
+mod probe;
+mod report;
+mod transfer;
+
+pub use error::{OpenError, OpenErrorKind};
+
+use direct::Direct;
+use report::Report;
+use transfer::{Cause, Outcome};
+
+/// What to open, and how.
+///
+/// ```no_run
+/// use bdev::{FileDisk, FileOptions};
+/// let disk = FileDisk::open(&FileOptions { read_only: true, ..FileOptions::new("disk.img") })?;
+/// # Ok::<(), bdev::OpenError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOptions {
+    /// The file or block device.
+    pub path: PathBuf,
+    /// Sectors of the file that lie before the disk's sector 0.
+    pub offset: u64,
+    /// Size of the disk in sectors; `None`: up to the file's last whole sector.
+    pub length: Option<u64>,
+    /// Whether the file is opened for reading only.
+    pub read_only: bool,
+    /// Whether to go past the page cache (`O_DIRECT`). Requests that do not fit the device's alignment are copied.
+    pub direct: bool,
+}
+
+impl FileOptions {
+    /// All of `path`, for reading and writing, through the page cache.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), offset: 0, length: None, read_only: false, direct: false }
+    }
+}
+
+/// A disk that is (a part of) a regular file or block device.
+///
+/// * **Durability.** A plain write ends in the page cache, or with `direct` in the device's cache. [`flush`](BlockingBackend::flush) is
+///   `fdatasync`. A write with `fua` carries `RWF_DSYNC`: one call, no barrier for anybody else's data. The kernel reports a page that it
+///   could not write back only once, so after one failed flush every later one fails too, until the file is opened anew.
+/// * **Size.** It is read once, when opening. A file that is cut short later answers reads beyond its new end with [`Status::Media`];
+///   writes there fail too or let it
+///   grow again (with holes), never beyond the end that it had.
+/// * **Errors.** `EIO`, `ENOSPC` and their like end as [`Status::Media`] and are logged as warnings with path, LBA and errno, at most ten
+///   a second; the next line then says how many were left out.
+/// * **Zeros.** Discards punch holes, write-zeroes keeps the space allocated where the file system can. On a block device both need a
+///   device that zeroes by command. Both become durable with the next flush.
+/// * **Direct.** Memory, offset or length off the device's alignment costs a copy; a write of less than a block of the device costs a
+///   read too, under a lock of this `FileDisk`. Two disks opened on one file must therefore not share such a block.
+///
+/// Nothing is locked: opening one file twice is the caller's affair.
+#[derive(Debug)]
+pub struct FileDisk {
+    fd: OwnedFd,
+    /// For flushes, unless read-only. The kernel tells each descriptor once of data that it could not write back; a durable write through
+    /// `fd` must not use that up.
+    sync: Option<OwnedFd>,
+    path: PathBuf,
+    /// Byte of the file at which sector 0 lies.
+    start: u64,
+    info: DeviceInfo,
+    direct: Option<Direct>,
+    /// Bytes to whose multiples a zeroed range must be aligned.
+    zero_unit: u64,
+    dropped_tail: u64,
+    report: Report,
+    /// Whether these calls have worked, or not yet failed.
+    nowait: AtomicBool,
+    dsync: AtomicBool,
+    zero_range: AtomicBool,
+    /// Whether a flush has failed.
+    lost: AtomicBool,
+}
+
+impl FileDisk {
+    /// Opens the file or block device that `options` names.
+    ///
+    /// It is first opened for reading and checked; nothing is opened for writing before every check has passed, and nothing is created,
+    /// extended or changed. A FIFO or a character device is refused without being opened.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong and what would help, in one line: see [`OpenErrorKind`].
+    pub fn open(options: &FileOptions) -> Result<Self, OpenError> {
+        open::open(options).map_err(|kind| OpenError::new(&options.path, kind))
+    }
+
+    /// The path it was opened by.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes after the last whole sector of the file, which are not part of the disk; 0 if there are none, or if a length was given.
+    #[must_use]
+    pub fn dropped_tail(&self) -> u64 {
+        self.dropped_tail
+    }
+
+    /// Where in the file `len` bytes from sector `lba` on lie.
+    fn place(&self, lba: u64, len: usize) -> Result<u64, Status> {
+        let end = lba.checked_add(len.div_ceil(SECTOR_SIZE) as u64).ok_or(Status::OutOfRange)?;
+        if end > self.info.sectors {
+            Err(Status::OutOfRange)
+        } else {
+            Ok(self.start + lba * SECTOR_SIZE as u64)
+        }
+    }
+
+    /// The same for a change.
+    fn place_change(&self, lba: u64, len: usize) -> Result<u64, Status> {
+        let at = self.place(lba, len)?;
+        if self.info.read_only { Err(Status::ReadOnly) } else { Ok(at) }
+    }
+
+    fn read_bytes(&self, at: u64, data: &mut [u8]) -> Outcome {
+        match &self.direct {
+            Some(direct) => direct.read(&self.fd, at, data),
+            None => transfer::read_exact(&self.fd, at, data),
+        }
+    }
+
+    fn write_bytes(&self, at: u64, data: &[u8], flags: ReadWriteFlags) -> Outcome {
+        match &self.direct {
+            Some(direct) => direct.write(&self.fd, at, data, flags),
+            None => transfer::write_all(&self.fd, at, data, flags),
+        }
+    }
+
+    /// Runs `write` so that its data is durable afterwards: with `RWF_DSYNC`, or followed by a sync where that is not known.
+    fn write_durably(&self, write: impl Fn(ReadWriteFlags) -> Outcome) -> Outcome {
+        if self.dsync.load(Ordering::Relaxed) {
+            match write(ReadWriteFlags::DSYNC) {
+                Err(Cause::Os(Errno::OPNOTSUPP | Errno::NOSYS)) => {
+                    if self.dsync.swap(false, Ordering::Relaxed) {
+                        tracing::info!(path = %self.path.display(), "no RWF_DSYNC here: durable writes are followed by fdatasync");
+                    }
+                }
+                result => return result,
+            }
+        }
+        write(ReadWriteFlags::empty())?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Outcome {
+        let Some(fd) = &self.sync else { return Ok(()) };
+        transfer::sync(fd).inspect_err(|_| self.lost.store(true, Ordering::Release))
+    }
+
+    /// Zeroes `extent` with one `fallocate`, and its ends that do not fill a unit with writes.
+    fn zero(
+        &self,
+        what: &'static str,
+        extent: Extent,
+        fallocate: impl Fn(u64, u64) -> Outcome,
+    ) -> Result<(), Status> {
+        let at = self.place_change(extent.lba, extent.bytes())?;
+        let end = at + extent.bytes() as u64;
+        let from = at.next_multiple_of(self.zero_unit).min(end);
+        let to = (end - end % self.zero_unit).max(from);
+        let outcome = self.write_zero_bytes(at, from).and_then(|()| {
+            if from < to {
+                fallocate(from, to - from)?;
+            }
+            self.write_zero_bytes(to, end)
+        });
+        match outcome {
+            Err(Cause::Os(Errno::OPNOTSUPP | Errno::NOSYS)) => Err(Status::Unsupported),
+            outcome => self.ended(what, extent, outcome),
+        }
+    }
+
+    fn write_zero_bytes(&self, from: u64, to: u64) -> Outcome {
+        static ZEROS: [u8; 4096] = [0; 4096];
+        let mut at = from;
+        while at < to {
+            let len = usize::try_from(to - at).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+            self.write_bytes(at, &ZEROS[..len], ReadWriteFlags::empty())?;
+            at += len as u64;
+        }
+        Ok(())
+    }
+
+    fn punch_hole(&self, at: u64, len: u64) -> Outcome {
+        transfer::fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, len)
+    }
+
+    fn zero_range(&self, at: u64, len: u64) -> Outcome {
+        if self.zero_range.load(Ordering::Relaxed) {
+            match transfer::fallocate(
+                &self.fd,
+                FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
+                at,
+                len,
+            ) {
+                Err(Cause::Os(Errno::OPNOTSUPP)) => self.zero_range.store(false, Ordering::Relaxed),
+                result => return result,
+            }
+        }
+        self.punch_hole(at, len)
+    }
+
+    /// Turns what became of a transfer into a status, and logs a failure.
+    fn ended(&self, what: &'static str, extent: Extent, outcome: Outcome) -> Result<(), Status> {
+        outcome.map_err(|cause| {
+            self.report.failure(&self.path, what, extent, &cause);
+            Status::Media
+        })
+    }
+}
+
+/// The extent of `len` bytes at `lba`, for a log line.
+fn extent(lba: u64, len: usize) -> Extent {
+    Extent::new(lba, u32::try_from(len / SECTOR_SIZE).unwrap_or(u32::MAX))
+}
+
+impl BlockingBackend for FileDisk {
+    fn info(&self) -> DeviceInfo {
+        self.info
+    }
+
+    fn read_at(&self, lba: u64, data: &mut [u8]) -> Result<(), Status> {
+        let at = self.place(lba, data.len())?;
+        let outcome = self.read_bytes(at, data);
+        self.ended("read", extent(lba, data.len()), outcome)
+    }
+
+    fn write_at(&self, lba: u64, data: &[u8]) -> Result<(), Status> {
+        let at = self.place_change(lba, data.len())?;
+        self.ended("write", extent(lba, data.len()), self.write_bytes(at, data, ReadWriteFlags::empty()))
+    }
+
+    fn write_fua_at(&self, lba: u64, data: &[u8]) -> Result<(), Status> {
+        let at = self.place_change(lba, data.len())?;
+        let outcome = self.write_durably(|flags| self.write_bytes(at, data, flags));
+        self.ended("durable write", extent(lba, data.len()), outcome)
+    }
+
+    fn flush(&self) -> Result<(), Status> {
+        if self.lost.load(Ordering::Acquire) {
+            return Err(Status::Media);
+        }
+        self.sync().map_err(|cause| {
+            self.report.lost(&self.path, &cause);
+            Status::Media
+        })
+    }
+
+    fn discard(&self, extent: Extent) -> Result<(), Status> {
+        self.zero("discard", extent, |at, len| self.punch_hole(at, len))
+    }
+
+    fn write_zeroes(&self, extent: Extent) -> Result<(), Status> {
+        self.zero("write of zeros", extent, |at, len| self.zero_range(at, len))
+    }
+
+    fn read_vectored_at(&self, lba: u64, pieces: &mut [IoSliceMut<'_>]) -> Result<(), Status> {
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        let at = self.place(lba, len)?;
+        let outcome = match &self.direct {
+            Some(direct) => direct.read_vectored(&self.fd, at, pieces),
+            None => transfer::read_vectored(&self.fd, at, pieces),
+        };
+        self.ended("read", extent(lba, len), outcome)
+    }
+
+    fn write_vectored_at(&self, lba: u64, pieces: &[IoSlice<'_>], fua: bool) -> Result<(), Status> {
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        let at = self.place_change(lba, len)?;
+        let write = |flags| match &self.direct {
+            Some(direct) => direct.write_vectored(&self.fd, at, pieces, flags),
+            None => transfer::write_vectored(&self.fd, at, pieces, flags),
+        };
+        let outcome = if fua { self.write_durably(write) } else { write(ReadWriteFlags::empty()) };
+        self.ended(if fua { "durable write" } else { "write" }, extent(lba, len), outcome)
+    }
+
+    fn read_now(&self, lba: u64, data: &mut [u8]) -> Option<Result<(), Status>> {
+        if self.direct.is_some() || !self.nowait.load(Ordering::Relaxed) {
+            return None;
+        }
+        let at = self.place(lba, data.len()).ok()?;
+        match transfer::read_cached(&self.fd, at, data) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(_) => {
+                self.nowait.store(false, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    fn write_waits(&self) -> bool {
+        self.direct.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! Tests of the whole crate, from outside.
+
+mod conformance;
+mod file;
+mod layers;
+mod open;
+mod pooled;
+mod random;
+mod suite;
+mod support;
