@@ -1,0 +1,49 @@
+//! Links: ways to move ATA over Ethernet frames, each an implementation of [`aoe_target::Link`].
+//!
+//! | Link | Moves frames | Feature |
+//! |---|---|---|
+//! | [`MemLink`] | between two ends in memory, for tests, benchmarks and embedders | |
+//! | `PnetLink` | through an Ethernet interface, by a pnet datalink channel | `pnet` (default) |
+//!
+//! A link owns the memory of its frames and never waits. It survives what an interface goes through (down, up, gone and back, another
+//! MTU or address, full queues): these show in [`LinkInfo`](aoe_target::LinkInfo) and in [`LinkCounters`].
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! use aoe_link::MemLink;
+//! use aoe_target::{Frame, Link};
+//! use aoe_wire::MacAddr;
+//!
+//! let (mut near, mut far) = MemLink::pair(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]), 1500);
+//! let mut frame = near.alloc().expect("memory links have room");
+//! Frame::set_len(&mut frame, 60);
+//! frame[12..14].copy_from_slice(&aoe_wire::ETHERTYPE.to_be_bytes());
+//!
+//! near.send(&mut VecDeque::from([frame]))?;
+//! let mut arrived = Vec::new();
+//! far.recv(&mut arrived)?;
+//! assert_eq!(arrived[0].len(), 60);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![deny(unsafe_code)]
+
+mod counters;
+mod mem;
+#[cfg(feature = "pnet")]
+mod pnet;
+
+pub use counters::LinkCounters;
+pub use mem::MemLink;
+#[cfg(feature = "pnet")]
+pub use pnet::{MIN_MTU, OpenError, PnetLink, PnetOptions};
+
+use aoe_wire::{ETH_HEADER_LEN, ETHERTYPE};
+
+/// Frames that one call of `recv` delivers at most.
+const BURST: usize = 64;
+
+/// Whether `frame` has an Ethernet header of the AoE type.
+fn is_aoe(frame: &[u8]) -> bool {
+    frame.get(12..ETH_HEADER_LEN) == Some(&ETHERTYPE.to_be_bytes())
+}

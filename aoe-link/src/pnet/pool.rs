@@ -1,0 +1,109 @@
+//! Frames that are used again and again.
+
+use aoe_wire::{ETH_HEADER_LEN, MIN_FRAME};
+use bdev::AlignedBuf;
+
+/// Where a frame's data begin, behind the Ethernet, AoE and ATA headers (AoEr11 §2 and §3).
+const PAYLOAD: usize = 36;
+
+/// Virtual interfaces let frames pass that are longer than the MTU by a VLAN tag, whether or not they have one.
+const VLAN_TAG: usize = 4;
+
+/// Frames of one capacity, allocated when first needed and never more than the limit.
+#[derive(Debug)]
+pub(super) struct Pool {
+    free: Vec<AlignedBuf>,
+    out: usize,
+    limit: usize,
+    capacity: usize,
+    align: usize,
+}
+
+impl Pool {
+    /// A pool of at most `limit` frames that fit `mtu` and have byte 36 aligned to `align`.
+    pub(super) fn new(mtu: u32, align: usize, limit: usize) -> Self {
+        Self { free: Vec::new(), out: 0, limit, capacity: capacity(mtu), align }
+    }
+
+    /// From now on, frames that fit `mtu`.
+    pub(super) fn set_mtu(&mut self, mtu: u32) {
+        let capacity = capacity(mtu);
+        if capacity != self.capacity {
+            self.capacity = capacity;
+            self.free.clear();
+        }
+    }
+
+    /// An empty frame; `None` while as many as the limit are out.
+    pub(super) fn take(&mut self) -> Option<AlignedBuf> {
+        if self.out >= self.limit {
+            return None;
+        }
+        self.out += 1;
+        Some(self.free.pop().unwrap_or_else(|| AlignedBuf::new(self.capacity, self.align, PAYLOAD)))
+    }
+
+    /// Takes a frame back. One of another capacity, from before the MTU changed, is freed.
+    pub(super) fn put(&mut self, mut frame: AlignedBuf) {
+        self.out = self.out.saturating_sub(1);
+        if frame.capacity() == self.capacity && self.free.len() < self.limit {
+            frame.set_len(0);
+            self.free.push(frame);
+        }
+    }
+}
+
+/// The most that a frame of `mtu` can take. An ATA request of as many sectors as fit is never longer.
+fn capacity(mtu: u32) -> usize {
+    (mtu as usize + ETH_HEADER_LEN + VLAN_TAG).max(MIN_FRAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use bdev::IoBuf;
+
+    use super::*;
+
+    #[test]
+    fn frames_have_room_for_the_mtu_and_an_aligned_payload() {
+        for (mtu, align) in [(548, 1), (1500, 512), (9000, 4096), (65_536, 512)] {
+            let mut frame = Pool::new(mtu, align, 1).take().unwrap();
+            assert!(frame.capacity() >= mtu as usize + 14);
+            frame.set_len(PAYLOAD + 1);
+            assert_eq!(frame.bytes()[PAYLOAD..].as_ptr() as usize % align, 0);
+        }
+    }
+
+    #[test]
+    fn a_pool_lends_no_more_than_its_limit() {
+        let mut pool = Pool::new(1500, 512, 2);
+        let frame = pool.take().unwrap();
+        let _out = pool.take().unwrap();
+        assert!(pool.take().is_none());
+        pool.put(frame);
+        assert!(pool.take().is_some());
+        assert!(pool.take().is_none());
+    }
+
+    #[test]
+    fn a_frame_is_lent_again_empty() {
+        let mut pool = Pool::new(1500, 512, 2);
+        let mut frame = pool.take().unwrap();
+        frame.set_len(1000);
+        let at = frame.bytes().as_ptr();
+        pool.put(frame);
+        let frame = pool.take().unwrap();
+        assert_eq!((frame.len(), frame.bytes().as_ptr()), (0, at));
+    }
+
+    #[test]
+    fn frames_from_before_an_mtu_change_are_not_lent_again() {
+        let mut pool = Pool::new(1500, 512, 2);
+        let (out, back) = (pool.take().unwrap(), pool.take().unwrap());
+        pool.put(back);
+        pool.set_mtu(9000);
+        pool.put(out);
+        assert!(pool.take().unwrap().capacity() >= 9014);
+        assert!(pool.take().unwrap().capacity() >= 9014);
+    }
+}

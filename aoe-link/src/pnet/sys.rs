@@ -1,0 +1,102 @@
+//! Socket and interface calls that rustix does not have; the only unsafe code of this crate.
+//!
+//! Why at all: pnet hides the descriptor it opens and sets no option, and the interface's state must be read in the network namespace
+//! of the socket, which `/sys` does not promise.
+#![expect(unsafe_code, reason = "system calls by libc")]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{io, mem, ptr};
+
+use aoe_wire::MacAddr;
+
+/// `SIOCGIFFLAGS`: the flags (`IFF_UP`, `IFF_RUNNING`, …) of the interface `name`.
+pub(super) fn flags(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
+    let answer = ask(socket, libc::SIOCGIFFLAGS, name)?;
+    // SAFETY: SIOCGIFFLAGS succeeded, so this field of the union was written; any bytes are a valid `c_short`.
+    let flags = unsafe { answer.ifr_ifru.ifru_flags };
+    Ok(u32::from(flags.cast_unsigned()))
+}
+
+/// `SIOCGIFMTU`: the MTU of the interface `name`, in bytes.
+pub(super) fn mtu(socket: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
+    let answer = ask(socket, libc::SIOCGIFMTU, name)?;
+    // SAFETY: SIOCGIFMTU succeeded, so this field of the union was written; any bytes are a valid `c_int`.
+    let mtu = unsafe { answer.ifr_ifru.ifru_mtu };
+    Ok(u32::try_from(mtu).unwrap_or(0))
+}
+
+/// `SIOCGIFHWADDR`: the ARP hardware number of the interface `name`, and the first six bytes of its address.
+pub(super) fn hardware(socket: BorrowedFd<'_>, name: &str) -> io::Result<(u16, MacAddr)> {
+    let answer = ask(socket, libc::SIOCGIFHWADDR, name)?;
+    // SAFETY: SIOCGIFHWADDR succeeded, so this field of the union was written; any bytes are a valid `sockaddr`.
+    let address = unsafe { answer.ifr_ifru.ifru_hwaddr };
+    let mut mac = [0; 6];
+    for (byte, from) in mac.iter_mut().zip(address.sa_data) {
+        *byte = from as u8;
+    }
+    Ok((address.sa_family, MacAddr(mac)))
+}
+
+/// An ioctl that takes an interface's name and answers in place.
+fn ask(socket: BorrowedFd<'_>, request: libc::Ioctl, name: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: `ifreq` is made of integers, arrays, addresses and a raw pointer: all zero is a valid value of it.
+    let mut answer: libc::ifreq = unsafe { mem::zeroed() };
+    // The last byte stays zero and ends the name.
+    let field = &mut answer.ifr_name[..libc::IFNAMSIZ - 1];
+    if name.len() > field.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    for (to, from) in field.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: the descriptor is open while it is borrowed; the three requests of this file read the name from, and write the answer to,
+    // the `ifreq` that the pointer is valid for (netdevice(7)).
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), request, ptr::from_mut(&mut answer)) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+/// `SO_ATTACH_FILTER`: from now on a packet socket receives only frames for this host: unicast, multicast or broadcast, but no copies
+/// of its own outgoing frames, none for other hosts, and none that carry a VLAN tag that no interface here stands for (the kernel
+/// marks those as for another host).
+pub(super) fn accept_only_frames_for_us(socket: BorrowedFd<'_>) -> io::Result<()> {
+    const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut program = [
+        step((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, PACKET_TYPE),
+        step((libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16, 1, 0, u32::from(libc::PACKET_OTHERHOST)),
+        step((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
+        step((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+    ];
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    let len = mem::size_of_val(&filter) as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed; the pointer is valid for `len` bytes, which hold a program whose own pointer
+    // is valid for its four steps; the kernel copies both before it returns (socket(7)).
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            ptr::from_ref(&filter).cast(),
+            len,
+        )
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// `PACKET_STATISTICS`: frames that a packet socket had no room for since this was last called.
+pub(super) fn take_overflow(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut stats = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+    let mut len = mem::size_of_val(&stats) as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed; the pointer is valid for `len` bytes, of which the kernel writes at most as
+    // many; any bytes are a valid `tpacket_stats` (packet(7)).
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            ptr::from_mut(&mut stats).cast(),
+            ptr::from_mut(&mut len),
+        )
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(stats.tp_drops) }
+}

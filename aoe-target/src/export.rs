@@ -1,0 +1,167 @@
+//! One disk at work: a target, its queue, and what is in flight between them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use bdev::{Done, Io, IoQueue, Submit};
+
+use crate::inflight::{Inflight, Key};
+use crate::port::Port;
+use crate::{Frame, Link, ServerStats, State, Step, Target};
+
+/// Stores a target's state durably before it returns; see [`Target::change`].
+pub type SaveState = Box<dyn FnMut(&State) -> io::Result<()> + Send>;
+
+pub(crate) struct Export<F> {
+    pub(crate) target: Target,
+    queue: Box<dyn IoQueue<F>>,
+    save: SaveState,
+    inflight: Inflight<F>,
+    /// Requests that may start, when the queue has room.
+    ready: VecDeque<Io<F>>,
+    done: Vec<Done<F>>,
+    /// A change of state that waits for the writes in flight, and the frames that arrived after it.
+    change: Option<(usize, F)>,
+    held: VecDeque<(usize, F)>,
+}
+
+impl<F: Frame> Export<F> {
+    pub(crate) fn new(target: Target, queue: Box<dyn IoQueue<F>>, save: SaveState) -> Self {
+        Self {
+            target,
+            queue,
+            save,
+            inflight: Inflight::new(),
+            ready: VecDeque::new(),
+            done: Vec::new(),
+            change: None,
+            held: VecDeque::new(),
+        }
+    }
+
+    /// Requests that were taken and not answered.
+    pub(crate) fn load(&self) -> usize {
+        self.inflight.len() + self.held.len() + usize::from(self.change.is_some())
+    }
+
+    /// Whether a request waits for room in the queue.
+    pub(crate) fn is_stalled(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    pub(crate) fn event(&self) -> Option<BorrowedFd<'_>> {
+        self.queue.event()
+    }
+
+    /// A frame for this target arrived on link number `at`.
+    pub(crate) fn receive<L: Link<Frame = F>>(
+        &mut self,
+        at: usize,
+        frame: F,
+        ports: &mut [Port<L>],
+        stats: &mut ServerStats,
+    ) {
+        if self.change.is_some() {
+            self.held.push_back((at, frame));
+            return;
+        }
+        match self.target.handle(&ports[at].info, frame) {
+            Step::Ignore(frame) => ports[at].link.recycle(frame),
+            Step::Reply(frame) => ports[at].tx.push_back(frame),
+            Step::Submit { io, reach } => match self.inflight.begin(at, io, reach) {
+                Some(io) => {
+                    self.ready.push_back(io);
+                    self.submit(ports, stats);
+                }
+                None => stats.overlaps += 1,
+            },
+            Step::Change(frame) => {
+                self.change = Some((at, frame));
+                self.settle(ports, stats);
+            }
+        }
+    }
+
+    /// Starts what was submitted since the last call, and answers what has ended.
+    pub(crate) fn run<L: Link<Frame = F>>(
+        &mut self,
+        ports: &mut [Port<L>],
+        stats: &mut ServerStats,
+    ) -> io::Result<()> {
+        self.submit(ports, stats);
+        self.queue.kick()?;
+        let mut done = std::mem::take(&mut self.done);
+        self.queue.reap(&mut done);
+        let ended = !done.is_empty();
+        for done in done.drain(..) {
+            self.end(done, ports);
+        }
+        self.done = done;
+        if ended {
+            self.submit(ports, stats);
+            self.queue.kick()?;
+            self.settle(ports, stats);
+        }
+        Ok(())
+    }
+
+    fn submit<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
+        while let Some(io) = self.ready.pop_front() {
+            match self.queue.submit(io) {
+                Submit::Done(done) => self.end(done, ports),
+                Submit::Queued => {}
+                Submit::Full(io) => {
+                    stats.queue_full += 1;
+                    self.ready.push_front(io);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A disk request has ended: answers it, or goes on with the next part of its command.
+    fn end<L: Link<Frame = F>>(&mut self, done: Done<F>, ports: &mut [Port<L>]) {
+        let tag = done.tag();
+        let at = Key::from_tag(tag).and_then(|key| Some((key, self.inflight.link(key)?)));
+        let Some((key, at)) = at else {
+            debug_assert!(false, "a queue returned a request that it was not given: tag {tag}");
+            return;
+        };
+        let port = &mut ports[at];
+        match self.target.finish(&port.info, done) {
+            Step::Submit { io, .. } => {
+                self.ready.push_front(io.with_tag(tag));
+                return;
+            }
+            Step::Reply(frame) => port.tx.push_back(frame),
+            Step::Ignore(frame) | Step::Change(frame) => port.link.recycle(frame),
+        }
+        self.inflight.end(key, &mut self.ready);
+    }
+
+    /// Carries out a waiting change when no write is in flight, then takes up the frames that arrived after it.
+    fn settle<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
+        while let Some((at, frame)) = self.change.take_if(|_| !self.inflight.has_writes()) {
+            let port = &mut ports[at];
+            match self.target.change(&port.info, frame, &mut self.save) {
+                Step::Reply(frame) => port.tx.push_back(frame),
+                Step::Ignore(frame) | Step::Change(frame) => port.link.recycle(frame),
+                Step::Submit { io, .. } => port.link.recycle(io.abandon().into_buf()),
+            }
+            while self.change.is_none()
+                && let Some((at, frame)) = self.held.pop_front()
+            {
+                self.receive(at, frame, ports, stats);
+            }
+        }
+    }
+}
+
+impl<F> Drop for Export<F> {
+    fn drop(&mut self) {
+        for io in self.ready.drain(..).chain(self.inflight.drain_waiting()) {
+            drop(io.abandon());
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What moves frames: [`Link`] and [`Frame`].
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use aoe_wire::MacAddr;
+use bdev::{AlignedBuf, IoBuf};
+use bytes::BytesMut;
+
+/// One Ethernet frame in one owned buffer, from destination address to the last byte before the frame check sequence.
+///
+/// [`IoBuf::bytes`] spans exactly the frame. A frame that is longer than its first piece keeps at least the first 36 bytes (Ethernet,
+/// AoE and ATA headers) in it.
+///
+/// [`BytesMut`] is a frame, so an embedder needs no pool of ours; its capacity is what [`Link::alloc`] reserved.
+pub trait Frame: IoBuf {
+    /// The longest that [`set_len`](Self::set_len) can make this frame, in bytes, without allocating.
+    fn capacity(&self) -> usize;
+
+    /// Makes the frame `len` bytes long. Bytes that come into use hold anything that is no other request's data on the way out: the
+    /// engine writes or zeroes each of them before the frame is sent.
+    ///
+    /// # Panics
+    ///
+    /// May panic when `len` exceeds [`capacity`](Self::capacity).
+    fn set_len(&mut self, len: usize);
+}
+
+impl Frame for BytesMut {
+    fn capacity(&self) -> usize {
+        BytesMut::capacity(self)
+    }
+
+    fn set_len(&mut self, len: usize) {
+        assert!(len <= BytesMut::capacity(self), "frame of {len} bytes exceeds its buffer");
+        self.resize(len, 0);
+    }
+}
+
+impl Frame for AlignedBuf {
+    fn capacity(&self) -> usize {
+        AlignedBuf::capacity(self)
+    }
+
+    fn set_len(&mut self, len: usize) {
+        AlignedBuf::set_len(self, len);
+    }
+}
+
+/// What a link says of itself. Cheap to copy; asked for at every turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// The interface's own address: the source of every reply.
+    pub mac: MacAddr,
+    /// The interface's MTU in bytes, which excludes the 14-byte Ethernet header.
+    pub mtu: u32,
+    /// Address alignment of byte 36 of every frame, a power of two; 1 when the link cannot promise any.
+    pub payload_align: u32,
+    /// Whether frames can pass. A link that is down keeps being asked.
+    pub up: bool,
+    /// Grows whenever `mac`, `mtu` or `up` changed or the interface was created anew: the server then advertises again.
+    pub generation: u64,
+}
+
+/// A way to move frames, used by one thread. Never waits.
+///
+/// Every frame that a link gave out comes back to it, through [`send`](Self::send) or [`recycle`](Self::recycle): a pool may count on it.
+///
+/// A link survives what links go through: an interface that goes down or away, full queues, a changed MTU or address. These are seen in
+/// [`info`](Self::info) and in the link's own counters, not as errors. An error means that the link can never work again.
+pub trait Link {
+    /// Owned frames from this link's pool.
+    type Frame: Frame;
+
+    /// The link as [`recv`](Self::recv) last saw it.
+    fn info(&self) -> LinkInfo;
+
+    /// A frame of length 0 with room for the link's MTU, for advertisements and copies; `None` when the pool is exhausted.
+    fn alloc(&mut self) -> Option<Self::Frame>;
+
+    /// Takes back a frame that is not sent. By default it is dropped, which suits a link without a pool.
+    fn recycle(&mut self, frame: Self::Frame) {
+        drop(frame);
+    }
+
+    /// Takes note of what has changed, then appends frames that have arrived, up to a burst; none when idle. Each has
+    /// [`Frame::capacity`] for the link's MTU, since a read lands in the request's own frame. A link whose pool is exhausted leaves the
+    /// rest where it is, and is not readable for that.
+    ///
+    /// # Errors
+    ///
+    /// Only when the link can never work again.
+    fn recv(&mut self, rx: &mut Vec<Self::Frame>) -> io::Result<()>;
+
+    /// Sends frames from the front of `tx`, takes and recycles what it sent or had to drop, and leaves what should be tried again.
+    ///
+    /// # Errors
+    ///
+    /// Only when the link can never work again.
+    fn send(&mut self, tx: &mut VecDeque<Self::Frame>) -> io::Result<()>;
+
+    /// Readable when [`recv`](Self::recv) has frames or [`info`](Self::info) may have changed, or when frames left by
+    /// [`send`](Self::send) should be tried again; calling `recv`, then `send`, is the answer to each. `None` from a link that must be
+    /// polled.
+    fn event(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}

@@ -1,0 +1,295 @@
+//! The loop: links × targets × queues ([`Server::turn`]).
+//!
+//! A disk belongs to one server, and a server may have any number of links and disks, so the data path has no lock, and the order of
+//! arrival at a disk is kept over all of its links. To use more processors, run more servers, each in a thread with its own disks.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use aoe_wire::{Address, MacAddr, Packet};
+use bdev::{IoBuf, IoQueue};
+
+use crate::bucket::Bucket;
+use crate::export::{Export, SaveState};
+use crate::port::Port;
+use crate::{Frame, Link, ServerStats, Target};
+
+/// Requests that are taken before the links are left alone, over all targets. The backlog then stays with the links, where the
+/// network's own back-pressure works; a link's pool must hold a few more frames than this.
+pub const MAX_REQUESTS: usize = 1024;
+
+/// Answers to wildcard requests per second: well above a discovery storm, and too few to flood somebody with.
+const WILDCARDS_PER_SECOND: u32 = 2_000;
+
+/// Serves targets on links. Waits for nothing and knows no clock: the caller does, see [`turn`](Self::turn).
+pub struct Server<L: Link> {
+    ports: Vec<Port<L>>,
+    exports: Vec<(Export<L::Frame>, Vec<LinkId>)>,
+    wildcards: Bucket,
+    stats: ServerStats,
+    conflict: Option<(Address, MacAddr)>,
+    receiving: bool,
+}
+
+/// Names a link of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkId(usize);
+
+/// Names a target of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetId(usize);
+
+/// What a turn has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub struct Progress {
+    /// Frames received.
+    pub received: usize,
+    /// Frames given to links to be sent.
+    pub sent: usize,
+    /// Requests that were taken and not answered.
+    pub in_flight: usize,
+    /// Something waits that no [event](Server::events) tells of: a link that takes no frame, a queue without room. Turn again within
+    /// milliseconds.
+    pub stalled: bool,
+}
+
+impl Progress {
+    /// Whether nothing moved: time to wait for an event.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.received == 0 && self.sent == 0
+    }
+}
+
+/// Why a target was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// Two targets at one address on one link would be two disks mixed up by every initiator.
+    #[error("{0} is already served on this link")]
+    AddressInUse(Address),
+    /// The address is a wildcard.
+    #[error("{0} is a wildcard, which no target can own")]
+    Wildcard(Address),
+}
+
+impl<L: Link> Default for Server<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L: Link> Server<L> {
+    /// A server without links and targets.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            ports: Vec::new(),
+            exports: Vec::new(),
+            wildcards: Bucket::new(WILDCARDS_PER_SECOND),
+            stats: ServerStats::default(),
+            conflict: None,
+            receiving: true,
+        }
+    }
+
+    /// Adds a link.
+    pub fn add_link(&mut self, link: L) -> LinkId {
+        self.ports.push(Port::new(link));
+        LinkId(self.ports.len() - 1)
+    }
+
+    /// Serves `target` on `links`, its sectors through `queue`. `save` stores its state when initiators change it.
+    ///
+    /// Add targets before the first turn, so that each is advertised.
+    ///
+    /// # Errors
+    ///
+    /// When the address is a wildcard, or served already on one of the links.
+    pub fn add_target(
+        &mut self,
+        target: Target,
+        queue: Box<dyn IoQueue<L::Frame>>,
+        save: SaveState,
+        links: &[LinkId],
+    ) -> Result<TargetId, AddError> {
+        let address = target.address();
+        if address.is_wildcard() {
+            return Err(AddError::Wildcard(address));
+        }
+        let taken = |(export, on): &(Export<L::Frame>, Vec<LinkId>)| {
+            export.target.address() == address && on.iter().any(|link| links.contains(link))
+        };
+        if self.exports.iter().any(taken) {
+            return Err(AddError::AddressInUse(address));
+        }
+        self.exports.push((Export::new(target, queue, save), links.to_vec()));
+        Ok(TargetId(self.exports.len() - 1))
+    }
+
+    /// A target.
+    #[must_use]
+    pub fn target(&self, id: TargetId) -> Option<&Target> {
+        self.exports.get(id.0).map(|(export, _)| &export.target)
+    }
+
+    /// A link.
+    #[must_use]
+    pub fn link(&self, id: LinkId) -> Option<&L> {
+        self.ports.get(id.0).map(|port| &port.link)
+    }
+
+    /// What was counted since the server was made.
+    #[must_use]
+    pub fn stats(&self) -> &ServerStats {
+        &self.stats
+    }
+
+    /// The last station seen to answer for an address of ours, once: two disks at one address lose data.
+    pub fn take_conflict(&mut self) -> Option<(Address, MacAddr)> {
+        self.conflict.take()
+    }
+
+    /// Takes no more frames; turn until [`Progress::in_flight`] is 0 to answer those that were taken.
+    pub fn stop(&mut self) {
+        self.receiving = false;
+    }
+
+    /// Does everything that can be done without waiting: advertises where a link came up or changed, receives, asks the disks, takes up
+    /// what they have finished, sends. `now` is the time since any fixed moment.
+    ///
+    /// Call it again at once until [`Progress::is_idle`]; then wait until one of [`events`](Self::events) is readable, for a few
+    /// milliseconds at most when [`Progress::stalled`].
+    ///
+    /// # Errors
+    ///
+    /// When a link or a disk can never work again.
+    pub fn turn(&mut self, now: Duration) -> io::Result<Progress> {
+        let mut progress = Progress::default();
+        self.wildcards.refill(now);
+        for at in 0..self.ports.len() {
+            if self.ports[at].refresh() {
+                self.advertise(at);
+            }
+            progress.received += self.receive(at)?;
+        }
+        self.stats.rx_runs += u64::from(progress.received != 0);
+        for (export, _) in &mut self.exports {
+            export.run(&mut self.ports, &mut self.stats)?;
+            progress.in_flight += export.load();
+            progress.stalled |= export.is_stalled();
+        }
+        for port in &mut self.ports {
+            let waiting = port.tx.len();
+            if waiting != 0 {
+                port.link.send(&mut port.tx)?;
+                progress.sent += waiting - port.tx.len();
+                progress.stalled |= !port.tx.is_empty();
+            }
+        }
+        self.stats.tx_frames += progress.sent as u64;
+        Ok(progress)
+    }
+
+    /// What to wait for: links that have frames, unless there is no room for them, and disks that have finished something.
+    pub fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let listening = self.has_room();
+        let links = self.ports.iter().filter(move |_| listening).filter_map(|port| port.link.event());
+        links.chain(self.exports.iter().filter_map(|(export, _)| export.event()))
+    }
+
+    fn has_room(&self) -> bool {
+        self.receiving && self.exports.iter().map(|(export, _)| export.load()).sum::<usize>() < MAX_REQUESTS
+    }
+
+    fn receive(&mut self, at: usize) -> io::Result<usize> {
+        if !self.has_room() {
+            return Ok(0);
+        }
+        let mut rx = std::mem::take(&mut self.ports[at].rx);
+        let result = self.ports[at].link.recv(&mut rx);
+        let received = rx.len();
+        self.stats.rx_frames += received as u64;
+        for frame in rx.drain(..) {
+            self.route(at, frame);
+        }
+        self.ports[at].rx = rx;
+        result.map(|()| received)
+    }
+
+    /// Gives a frame to its target, or a copy to each target that a wildcard matches.
+    fn route(&mut self, at: usize, frame: L::Frame) {
+        let Ok(Packet { eth, aoe, .. }) = Packet::parse_headers(frame.bytes()) else {
+            return self.ports[at].link.recycle(frame);
+        };
+        let address = aoe.address();
+        if aoe.ver_flags.is_response() {
+            let foreign = eth.src != self.ports[at].info.mac;
+            if foreign
+                && self
+                    .exports
+                    .iter()
+                    .any(|(e, on)| e.target.address() == address && on.contains(&LinkId(at)))
+            {
+                self.stats.address_conflicts += 1;
+                self.conflict = Some((address, eth.src));
+            }
+            return self.ports[at].link.recycle(frame);
+        }
+        if address.is_wildcard() && !self.wildcards.take() {
+            self.stats.wildcards_dropped += 1;
+            return self.ports[at].link.recycle(frame);
+        }
+        let Self { ports, exports, stats, .. } = self;
+        let mut matching = exports
+            .iter_mut()
+            .filter(|(export, on)| address.matches(export.target.address()) && on.contains(&LinkId(at)))
+            .peekable();
+        let mut frame = Some(frame);
+        while let Some((export, _)) = matching.next() {
+            let one = match matching.peek() {
+                None => frame.take(),
+                Some(_) => frame.as_ref().and_then(|frame| copy(frame, &mut ports[at].link)),
+            };
+            match one {
+                Some(one) => export.receive(at, one, ports, stats),
+                None => stats.no_frame += 1,
+            }
+        }
+        if let Some(frame) = frame {
+            ports[at].link.recycle(frame);
+        }
+    }
+
+    fn advertise(&mut self, at: usize) {
+        let Self { ports, exports, stats, .. } = self;
+        let port = &mut ports[at];
+        for (export, _) in exports.iter().filter(|(_, on)| on.contains(&LinkId(at))) {
+            for to in export.target.audience() {
+                match port.link.alloc() {
+                    Some(frame) => {
+                        stats.advertisements += 1;
+                        port.tx.push_back(export.target.advertise(&port.info, frame, to));
+                    }
+                    None => stats.no_frame += 1,
+                }
+            }
+        }
+    }
+}
+
+/// A copy of a wildcard request: its first piece, which holds all that such a request can mean.
+fn copy<L: Link>(frame: &L::Frame, link: &mut L) -> Option<L::Frame> {
+    let bytes = frame.bytes();
+    let mut copy = link.alloc()?;
+    if copy.capacity() < bytes.len() {
+        link.recycle(copy);
+        return None;
+    }
+    copy.set_len(bytes.len());
+    copy.bytes_mut().copy_from_slice(bytes);
+    Some(copy)
+}

@@ -1,0 +1,169 @@
+//! What may leave the target: for any bytes that come in, a reply is well formed and holds nothing that it should not.
+
+mod common;
+
+use aoe_target::bdev::testing::{Fault, Faults, Faulty};
+use aoe_target::bdev::{AlignedBuf, Extent, Inline, MemDisk};
+use aoe_target::{
+    Backend, IoBuf, IoQueue, LinkInfo, MacAddr, State, Status, Step, Submit, Target, TargetOptions,
+};
+use common::{HOST, OWN, TARGET};
+use proptest::prelude::*;
+
+const MTU: u32 = 1500;
+const LINK: LinkInfo = LinkInfo { mac: TARGET, mtu: MTU, payload_align: 512, up: true, generation: 0 };
+/// What an earlier request has left in the buffer.
+const STALE: u8 = 0xee;
+const DISK: u8 = 0x11;
+
+/// A frame buffer that somebody else has used.
+fn used_frame(bytes: &[u8]) -> AlignedBuf {
+    let mut frame = AlignedBuf::new(2048, 512, 36);
+    frame.set_len(2048);
+    frame.bytes_mut().fill(STALE);
+    frame.set_len(bytes.len());
+    frame.bytes_mut().copy_from_slice(bytes);
+    frame
+}
+
+/// The whole life of a request, the disk's part included.
+fn serve(target: &mut Target, queue: &mut dyn IoQueue<AlignedBuf>, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut step = target.handle(&LINK, used_frame(bytes));
+    for _ in 0..600 {
+        step = match step {
+            Step::Ignore(_) => return None,
+            Step::Reply(frame) => return Some(frame.bytes().to_vec()),
+            Step::Change(frame) => target.change(&LINK, frame, &mut |_| Ok(())),
+            Step::Submit { io, .. } => match queue.submit(io) {
+                Submit::Done(done) => target.finish(&LINK, done),
+                other => panic!("an inline disk answered {other:?}"),
+            },
+        };
+    }
+    panic!("a request without end")
+}
+
+fn filled_disk() -> Inline<MemDisk> {
+    use aoe_target::BlockingBackend;
+    let disk = MemDisk::new(4096);
+    disk.write_at(0, &[DISK; 4096 * 512]).unwrap();
+    Inline::new(disk)
+}
+
+fn check_reply(request: &[u8], reply: &[u8]) {
+    assert!(reply.len() >= 60 && reply.len() <= MTU as usize + 14, "length {}", reply.len());
+    assert_eq!(reply[..6], request[6..12], "goes to who asked");
+    assert_eq!(reply[6..12], TARGET.0, "comes from the interface");
+    assert_eq!(reply[12..14], [0x88, 0xa2]);
+    assert!(matches!(reply[14], 0x18 | 0x1c), "version and flags {:02x}", reply[14]);
+    assert_eq!(reply[14] == 0x1c, reply[15] != 0, "an error code with the flag and only with it");
+    assert_eq!(reply[16..19], [0, 7, 3], "the target's own address");
+    assert_eq!(reply[19..24], request[19..24], "command and tag");
+}
+
+/// Frames that get past the first checks often enough, and anything else.
+fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+    let dst = prop_oneof![4 => Just(TARGET.0), 1 => Just([0xff; 6]), 1 => any::<[u8; 6]>()];
+    let src = prop_oneof![8 => Just(HOST.0), 1 => any::<[u8; 6]>()];
+    let flags = prop_oneof![8 => Just(0x10u8), 1 => any::<u8>()];
+    let address = prop_oneof![6 => Just([0, 7, 3]), 2 => Just([0xff, 0xff, 0xff]), 1 => any::<[u8; 3]>()];
+    let command = prop_oneof![8 => 0..4u8, 1 => any::<u8>()];
+    let opcode = prop_oneof![
+        6 => prop::sample::select(vec![0x20u8, 0x24, 0x30, 0x34, 0x40, 0x42, 0xec, 0xe7, 0xe5, 0xef, 0x06, 0x3d]),
+        1 => any::<u8>()
+    ];
+    let ata = (any::<u8>(), prop_oneof![any::<u8>(), Just(1u8)], 0..5u8, opcode, 0..5000u16).prop_map(
+        |(aflags, feature, count, opcode, lba)| {
+            let mut arg = vec![aflags, feature, count, opcode];
+            arg.extend(u64::from(lba).to_le_bytes()[..6].iter());
+            arg.extend([0, 0]);
+            arg
+        },
+    );
+    let arg = prop_oneof![3 => ata, 2 => prop::collection::vec(0..8u8, 0..40), 1 => prop::collection::vec(any::<u8>(), 0..40)];
+    let tail = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..100),
+        (0..4usize).prop_map(|n| vec![0x22; n * 512]),
+        Just(vec![])
+    ];
+    (dst, src, flags, address, command, any::<[u8; 4]>(), arg, tail).prop_map(
+        |(dst, src, flags, address, command, tag, arg, tail)| {
+            let mut frame = Vec::new();
+            frame.extend(dst);
+            frame.extend(src);
+            frame.extend([0x88, 0xa2, flags, 0]);
+            frame.extend(address);
+            frame.push(command);
+            frame.extend(tag);
+            frame.extend(arg);
+            frame.extend(tail);
+            frame
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_frame_gets_a_well_formed_reply_or_none_and_no_stale_byte_leaves(
+        frames in prop::collection::vec(any_frame(), 1..8),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let disk = filled_disk();
+        let mut queue = disk.open_queue(1).unwrap();
+        let mut target = Target::new(TargetOptions::new(OWN), Backend::<AlignedBuf>::info(&disk), State::default());
+        for mut frame in frames {
+            for byte in &mut frame[..] {
+                if *byte == STALE { *byte = 0; }
+            }
+            frame.truncate(1514);
+            let shorter = cut.index(frame.len() + 1);
+            for request in [&frame[..], &frame[..shorter]] {
+                if let Some(reply) = serve(&mut target, &mut *queue, request) {
+                    check_reply(request, &reply);
+                    prop_assert!(!reply.contains(&STALE), "stale bytes in {reply:02x?} to {request:02x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_are_never_answered_with_anything_malformed(bytes in prop::collection::vec(any::<u8>(), 0..1514)) {
+        let disk = filled_disk();
+        let mut queue = disk.open_queue(1).unwrap();
+        let mut target = Target::new(TargetOptions::new(OWN), Backend::<AlignedBuf>::info(&disk), State::default());
+        if let Some(reply) = serve(&mut target, &mut *queue, &bytes) {
+            check_reply(&bytes, &reply);
+        }
+    }
+}
+
+#[test]
+fn a_failed_read_gives_away_neither_old_nor_half_read_data() {
+    let faults = Faults::default();
+    faults.add(Fault::status(Status::Media).touching(Extent::new(9, 1)));
+    let disk = Faulty::new(filled_disk(), &faults);
+    let mut queue = disk.open_queue(1).unwrap();
+    let mut target =
+        Target::new(TargetOptions::new(OWN), Backend::<AlignedBuf>::info(&disk), State::default());
+    let reply = serve(&mut target, &mut *queue, &common::read(1, 8, 2)).unwrap();
+    assert_eq!(reply.len(), 60);
+    assert_eq!(common::registers(&reply), [0x40, 0x40, 2, 0x41]);
+    assert_eq!(reply[36..], [0; 24]);
+    let reply = serve(&mut target, &mut *queue, &common::write(2, 9, &[5; 512])).unwrap();
+    assert_eq!(common::registers(&reply), [0x41, 0x04, 1, 0x41]);
+    assert_eq!(target.stats().disk_errors, 2);
+}
+
+#[test]
+fn a_reply_never_goes_to_a_group_address() {
+    let disk = filled_disk();
+    let mut queue = disk.open_queue(1).unwrap();
+    let mut target =
+        Target::new(TargetOptions::new(OWN), Backend::<AlignedBuf>::info(&disk), State::default());
+    for src in [MacAddr::BROADCAST, MacAddr([1, 0, 0x5e, 0, 0, 1]), MacAddr::ZERO] {
+        let request = common::request(src, 1, 1, &[0; 8]);
+        assert_eq!(serve(&mut target, &mut *queue, &request), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! Several targets and links: addressing, advertisements, stored state.
+
+mod common;
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use aoe_link::MemLink;
+use aoe_target::bdev::{Inline, MemDisk};
+use aoe_target::{AddError, Address, Backend, Link, MacAddr, Server, State, Target, TargetOptions};
+use bytes::BytesMut;
+use common::{HOST, OTHER, OWN, TARGET, World, read, registers, request, request_to, tag};
+
+fn disk() -> Inline<MemDisk> {
+    Inline::new(MemDisk::new(64))
+}
+
+fn target(address: Address, state: State) -> Target {
+    Target::new(TargetOptions::new(address), Backend::<BytesMut>::info(&disk()), state)
+}
+
+/// Three targets on one link: 7.0, 7.3 and 9.3.
+fn shelf() -> (Server<MemLink>, MemLink) {
+    let (ours, theirs) = MemLink::pair(TARGET, HOST, 1500);
+    let mut server = Server::new();
+    let link = server.add_link(ours);
+    for (major, minor) in [(7, 0), (7, 3), (9, 3)] {
+        let target = target(Address::new(major, minor), State::default());
+        server.add_target(target, disk().open_queue(4).unwrap(), Box::new(|_| Ok(())), &[link]).unwrap();
+    }
+    (server, theirs)
+}
+
+fn exchange(server: &mut Server<MemLink>, host: &mut MemLink, frame: &[u8]) -> Vec<[u8; 3]> {
+    host.send(&mut VecDeque::from([BytesMut::from(frame)])).unwrap();
+    let _ = server.turn(Duration::from_secs(1)).unwrap();
+    let mut rx = Vec::new();
+    host.recv(&mut rx).unwrap();
+    rx.iter().map(|reply| reply[16..19].try_into().unwrap()).collect()
+}
+
+#[test]
+fn each_half_of_a_wildcard_matches_by_itself_and_every_target_answers_with_its_own_address() {
+    let (mut server, mut host) = shelf();
+    let query = |address| request_to(MacAddr::BROADCAST, HOST, address, 1, 0, &[0; 8]);
+    let advertised = exchange(&mut server, &mut host, &query([0xff, 0xff, 0xff]));
+    assert_eq!(advertised.len(), 6, "three advertisements and three replies");
+    let mut ask = |address| exchange(&mut server, &mut host, &query(address));
+    assert_eq!(ask([0, 7, 0xff]), [[0, 7, 0], [0, 7, 3]]);
+    assert_eq!(ask([0xff, 0xff, 3]), [[0, 7, 3], [0, 9, 3]]);
+    assert_eq!(ask([0, 9, 3]), [[0, 9, 3]]);
+    assert_eq!(ask([0, 8, 0xff]), Vec::<[u8; 3]>::new());
+}
+
+#[test]
+fn one_address_cannot_be_served_twice_on_one_link_nor_be_a_wildcard() {
+    let (mut server, _host) = shelf();
+    let (other, _) = MemLink::pair(OTHER, HOST, 1500);
+    let second = server.add_link(other);
+    let first = {
+        let queue = disk().open_queue(4).unwrap();
+        server.add_target(target(OWN, State::default()), queue, Box::new(|_| Ok(())), &[second]).unwrap();
+        let queue = disk().open_queue(4).unwrap();
+        server.add_target(target(OWN, State::default()), queue, Box::new(|_| Ok(())), &[second])
+    };
+    assert_eq!(first, Err(AddError::AddressInUse(OWN)));
+    let queue = disk().open_queue(4).unwrap();
+    let wild = Address::new(7, 0xff);
+    let result = server.add_target(target(wild, State::default()), queue, Box::new(|_| Ok(())), &[second]);
+    assert_eq!(result, Err(AddError::Wildcard(wild)));
+}
+
+#[test]
+fn targets_are_advertised_when_a_link_comes_up_or_changes_and_only_to_those_let_in() {
+    let (ours, mut theirs) = MemLink::pair(TARGET, HOST, 1500);
+    let mut server = Server::new();
+    let link = server.add_link(ours);
+    let state = State { mask: vec![HOST, OTHER], ..State::default() };
+    let disk = disk();
+    server
+        .add_target(target(OWN, state), disk.open_queue(4).unwrap(), Box::new(|_| Ok(())), &[link])
+        .unwrap();
+    let mut turn = |server: &mut Server<MemLink>| {
+        let _ = server.turn(Duration::ZERO).unwrap();
+        let mut rx = Vec::new();
+        theirs.recv(&mut rx).unwrap();
+        rx
+    };
+    let first = turn(&mut server);
+    assert_eq!(first.iter().map(|frame| frame[..6].to_vec()).collect::<Vec<_>>(), [HOST.0, OTHER.0]);
+    assert_eq!(first[0].len(), 60);
+    assert_eq!(first[0][14..24], [0x18, 0, 0, 7, 3, 1, 0, 0, 0, 0]);
+    assert_eq!(first[0][24..32], [0, 16, 0, 1, 2, 0x10, 0, 0]);
+    assert!(turn(&mut server).is_empty(), "once is enough");
+}
+
+#[test]
+fn a_new_mtu_is_advertised_with_the_sectors_it_carries() {
+    let disk = disk();
+    let mut world =
+        World::new(&disk, 1, 9000, TargetOptions { sector_align: true, ..TargetOptions::new(OWN) });
+    let config = |world: &mut World| world.ask_one(&request(HOST, 1, 1, &[0; 8]))[28];
+    assert_eq!(config(&mut world), 16, "17 would fit; 16 is a multiple of 8");
+    let reply = world.ask_one(&read(2, 0, 17));
+    assert_eq!(reply.len(), 36 + 17 * 512, "what fits is served whatever was advertised");
+    assert_eq!(registers(&world.ask_one(&read(3, 0, 18))), [0x40, 4, 18, 0x41]);
+}
+
+#[test]
+fn a_change_that_cannot_be_stored_is_refused_and_does_not_happen() {
+    let (ours, mut theirs) = MemLink::pair(TARGET, HOST, 1500);
+    let mut server = Server::new();
+    let link = server.add_link(ours);
+    let full = || io::Error::from(io::ErrorKind::StorageFull);
+    let disk = disk();
+    let id = server
+        .add_target(
+            target(OWN, State::default()),
+            disk.open_queue(4).unwrap(),
+            Box::new(move |_| Err(full())),
+            &[link],
+        )
+        .unwrap();
+    let mut set = vec![0, 0, 0, 0, 0, 3, 0, 1];
+    set.push(b'x');
+    theirs.send(&mut VecDeque::from([BytesMut::from(&request(HOST, 1, 9, &set)[..])])).unwrap();
+    let _ = server.turn(Duration::ZERO).unwrap();
+    let mut rx = Vec::new();
+    theirs.recv(&mut rx).unwrap();
+    let reply = rx.iter().find(|reply| tag(reply) == 9).unwrap();
+    assert_eq!(reply[14..16], [0x1c, 2]);
+    assert_eq!(server.target(id).unwrap().state(), &State::default());
+}
+
+#[test]
+fn another_station_that_answers_for_our_address_is_noticed() {
+    let disk = disk();
+    let mut world = World::new(&disk, 1, 1500, TargetOptions::new(OWN));
+    let mut claim = request_to(TARGET, OTHER, [0, 7, 3], 1, 0, &[0; 8]);
+    claim[14] = 0x18;
+    assert!(world.ask(&claim).is_empty());
+    assert_eq!(world.server.take_conflict(), Some((OWN, OTHER)));
+    assert_eq!(world.server.take_conflict(), None);
+}
+
+#[test]
+fn a_flood_of_wildcard_requests_is_answered_at_a_bounded_rate_and_delays_nobody_else() {
+    let disk = disk();
+    let mut world = World::new(&disk, 1, 1500, TargetOptions::new(OWN));
+    let query = request_to(MacAddr::BROADCAST, HOST, [0xff, 0xff, 0xff], 1, 0, &[0; 8]);
+    let mut answered = 0;
+    for _ in 0..300 {
+        for _ in 0..20 {
+            world.send(0, &query);
+        }
+        answered += world.ask(&read(1, 0, 1)).len() - 1;
+    }
+    // 300 times 4 turns of a millisecond each, and a second's worth at once.
+    assert!((2_000..5_000).contains(&answered), "{answered} of 6000 answered");
+    assert!(world.server.stats().wildcards_dropped > 0);
+}
