@@ -58,10 +58,9 @@ impl FileOptions {
 ///   `fdatasync`. A write with `fua` carries `RWF_DSYNC`: one call, no barrier for anybody else's data. The kernel reports a page that it
 ///   could not write back only once, so after one failed flush every later one fails too, until the file is opened anew.
 /// * **Size.** It is read once, when opening. A file that is cut short later answers reads beyond its new end with [`Status::Media`];
-///   writes there fail too or let it
-///   grow again (with holes), never beyond the end that it had.
-/// * **Errors.** `EIO`, `ENOSPC` and their like end as [`Status::Media`] and are logged as warnings with path, LBA and errno, at most ten
-///   a second; the next line then says how many were left out.
+///   writes there fail too or let it grow again (with holes), never beyond the end that it had.
+/// * **Errors.** `EIO`, `ENOSPC` and their like end as [`Status::Media`] and are logged as warnings with path, LBA and errno, each sector
+///   once a minute and at most ten a second; the next line then says how many were left out.
 /// * **Zeros.** Discards punch holes, write-zeroes keeps the space allocated where the file system can. On a block device both need a
 ///   device that zeroes by command. Both become durable with the next flush.
 /// * **Direct.** Memory, offset or length off the device's alignment costs a copy; a write of less than a block of the device costs a
