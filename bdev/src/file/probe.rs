@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Stat, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Stat, StatxFlags, Timespec, Timestamps};
 
 use super::error::OpenErrorKind;
 use super::transfer;
@@ -66,7 +66,8 @@ pub(super) fn features(fd: impl AsFd, stat: &Stat, size: u64) -> Features {
         // Behind the end there is nothing to lose, and `KEEP_SIZE` keeps the end where it is.
         let behind = size.next_multiple_of(u64::from(SAFE_ALIGN));
         let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let punched = transfer::fallocate(fd, mode, behind, u64::from(SAFE_ALIGN));
+        let punched = transfer::fallocate(&fd, mode, behind, u64::from(SAFE_ALIGN));
+        restore_mtime(&fd, stat);
         return if punched.is_ok() { Features::FLUSH | zeroes } else { Features::FLUSH };
     }
     // On a block device, punching a hole is a write-zeroes command that may unmap.
@@ -78,6 +79,14 @@ pub(super) fn features(fd: impl AsFd, stat: &Stat, size: u64) -> Features {
         (_, 0) => Features::FLUSH | Features::WRITE_ZEROES,
         _ => Features::FLUSH | zeroes,
     }
+}
+
+/// Sets back the time of the last modification, which the probe moved without modifying anything. Failing that, it stays moved.
+fn restore_mtime(fd: impl AsFd, before: &Stat) {
+    let last_access = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    let Ok(tv_nsec) = before.st_mtime_nsec.try_into() else { return };
+    let last_modification = Timespec { tv_sec: before.st_mtime, tv_nsec };
+    let _ = rustix::fs::futimens(fd, &Timestamps { last_access, last_modification });
 }
 
 /// Whether it is a block device that takes no writes. Opening one for writing succeeds.

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bdev::{BlockingBackend, FileDisk, FileOptions, OpenError, OpenErrorKind};
 use rustix::fs::{CWD, FileType, Mode};
@@ -182,6 +182,17 @@ fn a_refused_file_is_left_as_it_was() {
     said(&FileOptions { length: Some(2), ..options.clone() });
     let after = fs::metadata(&options.path).unwrap().modified().unwrap();
     assert_eq!((fs::read(&options.path).unwrap(), after), (vec![7; 1000], before));
+}
+
+#[test]
+fn opening_for_writing_leaves_the_time_of_the_last_modification_alone() {
+    let directory = directory();
+    let path = directory.path().join("disk.img");
+    fs::write(&path, [1; 4096]).unwrap();
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+    FileDisk::open(&FileOptions::new(&path)).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), long_ago);
 }
 
 #[test]
