@@ -171,9 +171,6 @@ impl<L: Link> Server<L> {
         let mut progress = Progress::default();
         self.wildcards.refill(now);
         for at in 0..self.ports.len() {
-            if self.ports[at].refresh() {
-                self.advertise(at);
-            }
             progress.received += self.receive(at)?;
         }
         self.stats.rx_runs += u64::from(progress.received != 0);
@@ -205,12 +202,15 @@ impl<L: Link> Server<L> {
         self.receiving && self.exports.iter().map(|(export, _)| export.load()).sum::<usize>() < MAX_REQUESTS
     }
 
+    /// Receives on a link, unless there is no room, and judges what arrived by the link as it then is.
     fn receive(&mut self, at: usize) -> io::Result<usize> {
-        if !self.has_room() {
-            return Ok(0);
+        let listening = self.has_room();
+        let port = &mut self.ports[at];
+        let mut rx = std::mem::take(&mut port.rx);
+        let result = if listening { port.link.recv(&mut rx) } else { Ok(()) };
+        if port.refresh() {
+            self.advertise(at);
         }
-        let mut rx = std::mem::take(&mut self.ports[at].rx);
-        let result = self.ports[at].link.recv(&mut rx);
         let received = rx.len();
         self.stats.rx_frames += received as u64;
         for frame in rx.drain(..) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aoe_link::MemLink;
 use aoe_target::bdev::{Inline, MemDisk};
-use aoe_target::{AddError, Address, Backend, Link, MacAddr, Server, State, Target, TargetOptions};
+use aoe_target::{AddError, Address, Backend, Link, LinkInfo, MacAddr, Server, State, Target, TargetOptions};
 use bytes::BytesMut;
 use common::{HOST, OTHER, OWN, TARGET, World, read, registers, request, request_to, tag};
 
@@ -93,6 +93,52 @@ fn targets_are_advertised_when_a_link_comes_up_or_changes_and_only_to_those_let_
     assert_eq!(first[0][14..24], [0x18, 0, 0, 7, 3, 1, 0, 0, 0, 0]);
     assert_eq!(first[0][24..32], [0, 16, 0, 1, 2, 0x10, 0, 0]);
     assert!(turn(&mut server).is_empty(), "once is enough");
+}
+
+/// A link that takes note of a change when it is asked for frames, as one over a socket does.
+struct Attentive {
+    link: MemLink,
+    info: LinkInfo,
+}
+
+impl Link for Attentive {
+    type Frame = BytesMut;
+
+    fn info(&self) -> LinkInfo {
+        self.info
+    }
+
+    fn alloc(&mut self) -> Option<BytesMut> {
+        self.link.alloc()
+    }
+
+    fn recv(&mut self, rx: &mut Vec<BytesMut>) -> io::Result<()> {
+        self.info = self.link.info();
+        self.link.recv(rx)
+    }
+
+    fn send(&mut self, tx: &mut VecDeque<BytesMut>) -> io::Result<()> {
+        self.link.send(tx)
+    }
+}
+
+#[test]
+fn a_change_is_advertised_and_obeyed_in_the_turn_in_which_the_link_tells_of_it() {
+    let (ours, mut theirs) = MemLink::pair(TARGET, HOST, 9000);
+    let info = LinkInfo { mtu: 1500, ..ours.info() };
+    let mut server = Server::new();
+    let link = server.add_link(Attentive { link: ours, info });
+    let disk = disk();
+    server
+        .add_target(target(OWN, State::default()), disk.open_queue(4).unwrap(), Box::new(|_| Ok(())), &[link])
+        .unwrap();
+    theirs.send(&mut VecDeque::from([BytesMut::from(&read(7, 0, 17)[..])])).unwrap();
+    let _ = server.turn(Duration::ZERO).unwrap();
+    let mut rx = Vec::new();
+    theirs.recv(&mut rx).unwrap();
+    assert_eq!(rx.len(), 2);
+    assert_eq!(rx[0][28], 17, "the advertisement has the new MTU's sectors");
+    assert_eq!(rx[1].len(), 36 + 17 * 512, "so has the reply");
 }
 
 #[test]
