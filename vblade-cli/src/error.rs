@@ -1,0 +1,144 @@
+//! Why the program ends otherwise than asked: one line on standard error, and an exit status.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use aoe_target::{Address, MacAddr};
+use bdev::OpenErrorKind;
+
+use crate::options::UsageError;
+use crate::state::StateError;
+
+/// What ends the program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{}", one_sentence(.0))]
+    CommandLine(#[source] clap::Error),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error("{0}{hint}", hint = file_hint(.0))]
+    File(#[from] bdev::OpenError),
+    #[error(transparent)]
+    Link(#[from] aoe_link::OpenError),
+    #[error(
+        "{address} already answers at {station}: give another shelf or slot, or stop that one \
+         (--force to serve all the same)"
+    )]
+    Claimed { address: Address, station: MacAddr },
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("{address}: cannot be served")]
+    Target { address: Address, source: aoe_target::AddError },
+    #[error("cannot {doing}")]
+    System { doing: &'static str, source: io::Error },
+    #[error("{address} on {netif}: cannot be served any longer")]
+    Serve { address: Address, netif: String, source: io::Error },
+    #[error("{in_flight} requests were not finished within {seconds} s; their initiators got no answer")]
+    Unfinished { in_flight: usize, seconds: u64 },
+    #[error("{}: the last flush failed; data that was written may be lost", path.display())]
+    Flush { path: PathBuf },
+}
+
+impl Error {
+    /// 2 when other arguments would help, 1 for everything else.
+    pub(crate) fn exit_status(&self) -> u8 {
+        use aoe_link::OpenError::{MtuTooSmall, NotEthernet, Unknown};
+        use bdev::OpenErrorKind as File;
+        let other_arguments_help = match self {
+            Self::CommandLine(_) | Self::Usage(_) | Self::Claimed { .. } => true,
+            Self::Link(error) => matches!(error, Unknown { .. } | NotEthernet { .. } | MtuTooSmall { .. }),
+            Self::File(error) => !matches!(
+                error.kind(),
+                File::NoRead | File::NoWrite | File::ReadOnlyMedium | File::Replaced | File::Os { .. }
+            ),
+            _ => false,
+        };
+        if other_arguments_help { 2 } else { 1 }
+    }
+
+    /// The whole story as `what: why: why`, without control characters and so in one line.
+    pub(crate) fn line(&self) -> String {
+        let mut line = self.to_string();
+        // The text of clap's error is in ours.
+        let mut cause = if matches!(self, Self::CommandLine(_)) { None } else { self.source() };
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !line.contains(&text) {
+                // Writing to a String cannot fail.
+                let _ = write!(line, ": {text}");
+            }
+            cause = error.source();
+        }
+        let escaped =
+            line.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
+        escaped.collect()
+    }
+}
+
+/// Which option helps, in words of this program: the library knows no options.
+fn file_hint(error: &bdev::OpenError) -> &'static str {
+    match error.kind() {
+        OpenErrorKind::NoWrite | OpenErrorKind::ReadOnlyMedium => " (-r)",
+        OpenErrorKind::NoDirect => " (no -d, no --cache none or directsync)",
+        OpenErrorKind::OffsetBeyondEnd { .. } => " (-o)",
+        OpenErrorKind::NoLength | OpenErrorKind::LengthBeyondEnd { .. } => " (-l)",
+        _ => "",
+    }
+}
+
+/// What clap says in several paragraphs.
+fn one_sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let mut paragraphs =
+        text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let first = paragraphs.next().unwrap_or_default();
+    let mut sentence = first.strip_prefix("error: ").unwrap_or(&first).to_owned();
+    for paragraph in paragraphs.filter(|paragraph| paragraph.starts_with("tip: ")) {
+        sentence.push_str("; ");
+        sentence.push_str(&paragraph);
+    }
+    sentence + "; see vblade --help"
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn line(words: &[&str]) -> String {
+        let error = Cli::try_parse_from([&["vblade"], words].concat()).expect_err("a bad command line");
+        Error::CommandLine(error).line()
+    }
+
+    #[test]
+    fn what_clap_refuses_is_told_in_one_line_that_names_the_argument() {
+        assert_eq!(
+            line(&["7", "3"]),
+            "the following required arguments were not provided: <netif> <filename>; see vblade --help"
+        );
+        assert_eq!(
+            line(&["--cache", "fast", "7", "3", "eth0", "f"]),
+            "invalid value 'fast' for '--cache <mode>' \
+             [possible values: writethrough, writeback, none, directsync]; see vblade --help"
+        );
+        assert!(line(&["--serail", "x", "7", "3", "eth0", "f"]).contains("'--serail' found; tip: "));
+        assert!(line(&["7", "3", "eth0", "f", "more"]).contains("'more'"));
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let text = line(&["7", "3", "eth0", "f", "a\nb\x1b[2J"]);
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+
+    #[test]
+    fn causes_follow_their_error() {
+        let source = io::Error::other("no more memory");
+        let error = Error::System { doing: "wait for signals", source };
+        assert_eq!(error.line(), "cannot wait for signals: no more memory");
+    }
+}

@@ -1,0 +1,111 @@
+//! `vblade`: exports a file or block device over ATA over Ethernet.
+//!
+//! The way of a start: [`cli`] is what was typed, [`options`] what it means; [`stack`] checks the file, the link is opened, [`probe`]
+//! asks whether the address is free; only then the file is opened for writing and [`serve`] begins. [`state`] keeps what initiators set,
+//! [`report`] says what goes on. Whatever ends the program otherwise than asked is an [`error`].
+#![forbid(unsafe_code)]
+
+mod cli;
+mod error;
+mod options;
+mod probe;
+mod report;
+mod serve;
+mod stack;
+mod state;
+mod wait;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aoe_link::PnetLink;
+use aoe_target::{Link, Server, Target};
+use clap::Parser;
+use clap::error::ErrorKind;
+use tracing::info;
+
+use crate::cli::Cli;
+use crate::error::Error;
+use crate::options::Export;
+use crate::stack::Stack;
+use crate::state::{Environment, StateFile};
+use crate::wait::Signals;
+
+/// How long requests that were taken may last after the signal to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when this fails.
+            let _ = writeln!(io::stderr(), "vblade: {}", error.line());
+            ExitCode::from(error.exit_status())
+        }
+    }
+}
+
+fn run() -> Result<(), Error> {
+    let cli = match Cli::try_parse() {
+        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return help.print().map_err(|source| Error::System { doing: "print", source });
+        }
+        cli => cli.map_err(Error::CommandLine)?,
+    };
+    report::log_to_stderr(cli.verbose);
+    let export = Export::new(cli, &rustix::system::uname().nodename().to_string_lossy())?;
+
+    Stack::check(&export)?;
+    let link = open_link(&export)?;
+    let state = StateFile::locate(
+        export.target.address,
+        &export.file.path,
+        export.state_dir.as_deref(),
+        &Environment::ours(),
+    )?;
+    let stored = state.load()?;
+    let signals = Signals::new().map_err(|source| Error::System { doing: "take over signals", source })?;
+    let stack = Stack::open(&export)?;
+    report::warn_of_limits(&export, &stack, &link, &state);
+    report::announce(&export, &stack);
+
+    let (address, netif) = (export.target.address, export.netif);
+    let polled = link.event().is_none();
+    let mut server = Server::new();
+    let link = server.add_link(link);
+    let queue = stack.open_queue().map_err(|source| Error::System { doing: "start disk threads", source })?;
+    let target = Target::new(export.target, stack.info(), stored);
+    let target = server
+        .add_target(target, queue, state.into_saver(), &[link])
+        .map_err(|source| Error::Target { address, source })?;
+
+    let served = serve::run(&mut server, &signals, polled, GRACE);
+    report::totals(&server, link, target);
+    if let Ok(in_flight @ 1..) = served {
+        serve::leave(server);
+        return Err(Error::Unfinished { in_flight, seconds: GRACE.as_secs() });
+    }
+    drop(server);
+    stack.flush().map_err(|_| Error::Flush { path: export.file.path })?;
+    served.map(drop).map_err(|source| Error::Serve { address, netif, source })
+}
+
+/// Opens the interface and asks whether the address is free there.
+fn open_link(export: &Export) -> Result<PnetLink, Error> {
+    let address = export.target.address;
+    let mut link = PnetLink::open(&export.netif, export.link)?;
+    if export.force {
+        return Ok(link);
+    }
+    if !link.info().up {
+        info!(netif = export.netif, "link is down: whether {address} is free there is not known");
+        return Ok(link);
+    }
+    let station = probe::station_at(address, &mut link).map_err(|source| Error::Serve {
+        address,
+        netif: export.netif.clone(),
+        source,
+    })?;
+    station.map_or(Ok(link), |station| Err(Error::Claimed { address, station }))
+}
