@@ -1,0 +1,41 @@
+//! The conformance cases of the AoE target, as tests against the real `vblade` binary.
+//!
+//! Each test in `tests/` enters a network namespace of its own, makes a pair of virtual interfaces in it, starts
+//! `vblade` on one end and plays the initiator on the other. Frames are written by hand, byte for byte, and replies are
+//! judged by hand: nothing here uses the project's codec, which would otherwise be its own judge.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`net`] | the namespace, the interfaces, `ip` |
+//! | [`client`] | a raw socket on one interface: any bytes out, whole frames in |
+//! | [`request`], [`reply`] | request bytes; a reply checked against the request it answers |
+//! | [`disk`] | the exported file and a model of what it must contain |
+//! | [`target`] | the `vblade` process |
+//! | [`lab`] | all of it put together: what a test receives |
+//! | [`pcap`], [`rng`] | capture files; reproducible random numbers |
+//!
+//! The binary is `$VBLADE`, or `target/release/vblade` of this repository. A test that lacks something it needs says
+//! `SKIP` on stderr and passes, but fails when `CI=true` or `E2E_STRICT=1`. An ordinary user runs the tests in a user
+//! namespace, which they enter by themselves where that is allowed.
+//!
+//! # Panics
+//!
+//! This is test code: whatever goes wrong panics, and the message holds the bytes of the frames concerned.
+
+pub mod client;
+pub mod disk;
+pub mod lab;
+pub mod net;
+pub mod pcap;
+pub mod reply;
+pub mod request;
+pub mod rng;
+mod sys;
+pub mod target;
+
+pub use lab::{Lab, Setup, on_a_wire};
+pub use reply::Reply;
+pub use request::{B, Mac, Request, S, T, ata, config, mac, mask, reserve};
+
+/// Bytes of a sector.
+pub const SECTOR: usize = 512;
