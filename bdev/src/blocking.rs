@@ -99,8 +99,10 @@ pub trait BlockingBackend: Send + Sync + 'static {
         None
     }
 
-    /// Whether a write without `fua` waits for the medium, rather than for a copy into a cache.
-    fn write_waits(&self) -> bool {
+    /// Whether a write waits for a medium, rather than for a copy in memory; `fua` says that it must be durable. By default `true`:
+    /// nothing is known.
+    fn write_waits(&self, fua: bool) -> bool {
+        let _ = fua;
         true
     }
 }

@@ -80,6 +80,8 @@ pub struct FileDisk {
     direct: Option<Direct>,
     /// Bytes to whose multiples a zeroed range must be aligned.
     zero_unit: u64,
+    /// Whether the file system has no medium (tmpfs): nothing waits. It cannot say so by itself, for want of `RWF_NOWAIT`.
+    in_memory: bool,
     dropped_tail: u64,
     report: Report,
     /// Whether these calls have worked, or not yet failed.
@@ -295,6 +297,9 @@ impl BlockingBackend for FileDisk {
     }
 
     fn read_now(&self, lba: u64, data: &mut [u8]) -> Option<Result<(), Status>> {
+        if self.in_memory {
+            return Some(self.read_at(lba, data));
+        }
         if self.direct.is_some() || !self.nowait.load(Ordering::Relaxed) {
             return None;
         }
@@ -309,8 +314,8 @@ impl BlockingBackend for FileDisk {
         }
     }
 
-    fn write_waits(&self) -> bool {
-        self.direct.is_some()
+    fn write_waits(&self, fua: bool) -> bool {
+        !self.in_memory && (fua || self.direct.is_some())
     }
 }
 

@@ -56,7 +56,7 @@ impl BlockingBackend for NullDisk {
         Some(self.read_at(lba, data))
     }
 
-    fn write_waits(&self) -> bool {
+    fn write_waits(&self, _fua: bool) -> bool {
         false
     }
 }

@@ -18,13 +18,15 @@ const THREADS: u16 = 16;
 /// Runs a [`BlockingBackend`] on worker threads, so that slow requests wait side by side while the submitting thread goes on. Right for
 /// disks that wait for a medium.
 ///
-/// * What need not wait ends in `submit`: a read that [`BlockingBackend::read_now`] can serve, and a plain write where
+/// * What need not wait ends in `submit`: a read that [`BlockingBackend::read_now`] can serve, and a write where
 ///   [`BlockingBackend::write_waits`] is false. Everything else goes to a thread, which costs two context switches. The
 ///   price: a write into a cache still waits now and then, when the cache is full or the rest of a page must be read first, and the
 ///   submitting thread with it.
-/// * Each queue has threads of its own, as many as its depth, at most [16](Self::with_threads).
-/// * Threads are woken by `kick`, once for a batch; one that is running already may take a request earlier. `event` is an eventfd that is
-///   written when the first of a batch of requests ends.
+/// * Each queue has threads of its own, as many as its depth, at most [16](Self::with_threads). They are started when there is work for
+///   them: where everything ends in `submit` the process stays single-threaded, which makes its system calls cheaper.
+/// * Threads are started and woken by `kick`, once for a batch; one that is running already may take a request earlier. `event` is an
+///   eventfd that is written when the first of a batch of requests ends.
+/// * Where the system gives no thread, `kick` runs the batch itself.
 /// * A method of the disk that panics ends its request as [`Status::Aborted`]; queue and thread go on.
 /// * Dropping a queue runs what was submitted, waits for it, and drops its results.
 #[derive(Debug)]
@@ -66,28 +68,25 @@ impl<D: BlockingBackend, B: IoBuf> Backend<B> for Pooled<D> {
             done: Mutex::new(Vec::with_capacity(depth.into())),
             event: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?,
         });
-        // From here on an early return stops and joins the threads that run already.
-        let mut queue = PooledQueue {
+        let most = usize::from(depth.min(self.threads));
+        Ok(Box::new(PooledQueue {
             disk: Arc::clone(&self.disk),
             shared,
-            threads: Vec::new(),
+            threads: Vec::with_capacity(most),
+            most,
             depth: depth.into(),
             unkicked: 0,
             in_flight: 0,
-        };
-        for number in 0..depth.min(self.threads) {
-            let (disk, shared) = (Arc::clone(&self.disk), Arc::clone(&queue.shared));
-            let thread = thread::Builder::new().name(format!("bdev-{number}"));
-            queue.threads.push(thread.spawn(move || shared.work(&*disk))?);
-        }
-        Ok(Box::new(queue))
+        }))
     }
 }
 
-struct PooledQueue<D, B: IoBuf> {
+struct PooledQueue<D: BlockingBackend, B: IoBuf> {
     disk: Arc<D>,
     shared: Arc<Shared<B>>,
     threads: Vec<JoinHandle<()>>,
+    /// Threads that there may be.
+    most: usize,
     depth: usize,
     /// Requests queued since the last kick.
     unkicked: usize,
@@ -95,6 +94,25 @@ struct PooledQueue<D, B: IoBuf> {
 }
 
 impl<D: BlockingBackend, B: IoBuf> PooledQueue<D, B> {
+    /// Starts up to `count` more threads. Without any, what is queued is run here.
+    fn start(&mut self, count: usize) {
+        for number in self.threads.len()..self.most.min(self.threads.len() + count) {
+            let (disk, shared) = (Arc::clone(&self.disk), Arc::clone(&self.shared));
+            let thread = thread::Builder::new().name(format!("bdev-{number}"));
+            match thread.spawn(move || shared.work(&*disk)) {
+                Ok(thread) => self.threads.push(thread),
+                Err(error) => {
+                    // A kept one cannot be more: it would be tried, and told, at every kick.
+                    self.most = self.threads.len();
+                    tracing::warn!(%error, threads = self.most, "no more threads for disk requests");
+                }
+            }
+        }
+        if self.threads.is_empty() {
+            self.shared.run_all(&*self.disk);
+        }
+    }
+
     /// Ends the request here, if it need not wait.
     fn end_in_place(&self, io: &mut Io<B>) -> Option<Result<(), Status>> {
         let info = self.disk.info();
@@ -107,7 +125,7 @@ impl<D: BlockingBackend, B: IoBuf> PooledQueue<D, B> {
                 let data = io.data_mut()?;
                 caught(|| self.disk.read_now(lba, data)).unwrap_or(Some(Err(Status::Aborted)))
             }
-            Op::Write { fua: false } if !self.disk.write_waits() => Some(run_caught(&*self.disk, io)),
+            Op::Write { fua } if !self.disk.write_waits(fua) => Some(run_caught(&*self.disk, io)),
             Op::Flush if !info.features.contains(Features::FLUSH) => Some(Ok(())),
             _ => None,
         }
@@ -134,12 +152,19 @@ impl<D: BlockingBackend, B: IoBuf> IoQueue<B> for PooledQueue<D, B> {
             for _ in 0..idle.min(self.unkicked) {
                 self.shared.work.notify_one();
             }
+            let unserved = self.unkicked.saturating_sub(idle);
+            if unserved > 0 && (self.threads.len() < self.most || self.threads.is_empty()) {
+                self.start(unserved);
+            }
             self.unkicked = 0;
         }
         Ok(())
     }
 
     fn reap(&mut self, done: &mut Vec<Done<B>>) {
+        if self.in_flight == 0 {
+            return;
+        }
         self.in_flight -= self.shared.take_done(done);
     }
 
@@ -152,7 +177,7 @@ impl<D: BlockingBackend, B: IoBuf> IoQueue<B> for PooledQueue<D, B> {
     }
 }
 
-impl<D, B: IoBuf> Drop for PooledQueue<D, B> {
+impl<D: BlockingBackend, B: IoBuf> Drop for PooledQueue<D, B> {
     fn drop(&mut self) {
         self.shared.todo().stopping = true;
         self.shared.work.notify_all();
@@ -160,6 +185,8 @@ impl<D, B: IoBuf> Drop for PooledQueue<D, B> {
             // Panics of the disk are caught in the thread, and this place cannot do anything about another.
             let _ = thread.join();
         }
+        // What no thread was ever started for.
+        self.shared.run_all(&*self.disk);
     }
 }
 
@@ -186,10 +213,22 @@ impl<B: IoBuf> Shared<B> {
 
     /// A thread's life: until the queue stops and nothing is left.
     fn work(&self, disk: &impl BlockingBackend) {
-        while let Some(mut io) = self.next() {
-            let result = run_caught(disk, &mut io);
-            self.put_done(io.done(result.into()));
+        while let Some(io) = self.next() {
+            self.run_one(disk, io);
         }
+    }
+
+    /// Runs what is queued in this thread.
+    fn run_all(&self, disk: &impl BlockingBackend) {
+        loop {
+            let Some(io) = self.todo().ios.pop_front() else { return };
+            self.run_one(disk, io);
+        }
+    }
+
+    fn run_one(&self, disk: &impl BlockingBackend, mut io: Io<B>) {
+        let result = run_caught(disk, &mut io);
+        self.put_done(io.done(result.into()));
     }
 
     fn next(&self) -> Option<Io<B>> {

@@ -53,6 +53,7 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
         },
         direct: alignment.map(|alignment| Direct::new(alignment, size, tail)),
         zero_unit: u64::from(block),
+        in_memory: probe::is_in_memory(&fd),
         dropped_tail: if options.length.is_none() { size % SECTOR } else { 0 },
         report: Report::default(),
         nowait: AtomicBool::new(true),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Stat, StatxFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, FsWord, Stat, StatxFlags, Timespec, Timestamps};
 
 use super::error::OpenErrorKind;
 use super::transfer;
@@ -98,6 +98,13 @@ pub(super) fn is_write_protected(stat: &Stat) -> bool {
 fn attribute(stat: &Stat, name: &str) -> Option<u64> {
     let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
     fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/{name}")).ok()?.trim().parse().ok()
+}
+
+/// Whether a regular file's sectors are in memory and nowhere else (but for swap).
+pub(super) fn is_in_memory(fd: impl AsFd) -> bool {
+    const TMPFS: FsWord = 0x0102_1994;
+    const RAMFS: FsWord = 0x8584_58f6;
+    rustix::fs::fstatfs(fd).is_ok_and(|system| matches!(system.f_type, TMPFS | RAMFS))
 }
 
 pub(super) fn is_block_device(stat: &Stat) -> bool {

@@ -89,12 +89,12 @@ fn a_write_that_the_system_refuses_is_logged_with_path_lba_and_errno_and_the_dis
 #[test]
 fn a_flood_of_failures_fills_at_most_ten_lines_a_second() {
     let directory = directory();
-    let options = image(&directory, 5120);
+    let options = image(&directory, 30 * 512);
     let disk = FileDisk::open(&options).unwrap();
     cut(&options.path, 0);
     let lines = logged(|| {
-        for _ in 0..1000 {
-            assert_eq!(disk.read_at(0, &mut [0; 512]), Err(Status::Media));
+        for number in 0..1000 {
+            assert_eq!(disk.read_at(number % 30, &mut [0; 512]), Err(Status::Media));
         }
     });
     // Two seconds' worth, should the clock turn over on the way.
@@ -127,10 +127,22 @@ fn cached_reads_need_no_waiting_and_direct_ones_always_do() {
     assert_eq!(cached.write_at(5, &[7; 512]), Ok(()));
     let mut data = [0; 512];
     assert_eq!((cached.read_now(5, &mut data), data), (Some(Ok(())), [7; 512]));
-    assert!(!cached.write_waits());
+    assert!(!cached.write_waits(false));
+    assert!(cached.write_waits(true), "durable");
     let direct = FileDisk::open(&FileOptions { direct: true, ..options }).unwrap();
     assert_eq!(direct.read_now(5, &mut data), None);
-    assert!(direct.write_waits());
+    assert!(direct.write_waits(false));
+}
+
+#[test]
+fn nothing_waits_on_a_file_in_memory() {
+    let Ok(directory) = tempfile::tempdir_in("/dev/shm") else { return println!("SKIP: no /dev/shm") };
+    let disk = FileDisk::open(&image(&directory, 1 << 16)).unwrap();
+    assert!(!disk.write_waits(true));
+    assert_eq!(disk.write_fua_at(5, &[7; 512]), Ok(()));
+    let mut data = [0; 1024];
+    assert_eq!(disk.read_now(4, &mut data), Some(Ok(())));
+    assert_eq!((data[511], data[512]), (0, 7));
 }
 
 #[test]

@@ -77,8 +77,8 @@ impl BlockingBackend for Trained {
         self.cached.load(Ordering::Relaxed).then(|| self.disk.read_at(lba, data))
     }
 
-    fn write_waits(&self) -> bool {
-        self.write_waits
+    fn write_waits(&self, fua: bool) -> bool {
+        fua || self.write_waits
     }
 }
 
