@@ -91,10 +91,13 @@ pub(crate) enum Begin {
 pub(crate) fn begin(arg: &AtaArg, payload: &[u8], payload_len: usize, fits: u8, disk: &DeviceInfo) -> Begin {
     let action = action(arg.command());
     match action {
+        Action::Identify if fits == 0 => Begin::Fail(AtaError::ABRT),
         Action::Identify => Begin::Identify,
         Action::Read(width) | Action::Write { width, .. } | Action::Verify(width) => {
             let count = arg.sector_count;
-            if count == 0 || (count > fits && !matches!(action, Action::Verify(_))) {
+            // A verified sector needs room in the frame only while it is looked at.
+            let most = if matches!(action, Action::Verify(_)) && fits != 0 { u8::MAX } else { fits };
+            if count == 0 || count > most {
                 return Begin::Fail(AtaError::ABRT);
             }
             let Some(lba) = lba(arg, width) else { return Begin::Fail(AtaError::ABRT) };
@@ -187,7 +190,7 @@ pub(crate) fn next_part(arg: &AtaArg, payload: &mut [u8], done: Extent, fits: u8
     match action(arg.command()) {
         Action::Verify(width) => {
             let end = lba(arg, width)? + u64::from(arg.sector_count);
-            let left = end.saturating_sub(done.end()).min(fits.into());
+            let left = end.saturating_sub(done.end()).min(fits.max(1).into());
             let sectors = u32::try_from(left).ok().filter(|sectors| *sectors != 0)?;
             Some((Op::Read, Extent::new(done.end(), sectors)))
         }

@@ -21,21 +21,21 @@ impl Bucket {
             self.filled = now;
             return;
         }
-        let passed = now.saturating_sub(self.filled);
-        let earned = passed.as_micros().saturating_mul(self.per_second.into()) / 1_000_000;
-        if earned == 0 {
-            return;
-        }
-        self.filled = now;
-        self.tokens =
-            u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(self.tokens).min(self.per_second);
+        let token = Duration::from_secs(1) / self.per_second;
+        let earned = now.saturating_sub(self.filled).as_nanos() / token.as_nanos().max(1);
+        let earned = u32::try_from(earned).unwrap_or(u32::MAX);
+        self.filled += token.saturating_mul(earned);
+        self.tokens = earned.saturating_add(self.tokens).min(self.per_second);
     }
 
-    /// Takes a token, if there is one.
-    pub(crate) fn take(&mut self) -> bool {
-        let taken = self.tokens.checked_sub(1);
-        self.tokens = taken.unwrap_or(0);
-        taken.is_some()
+    /// Whether there is a token.
+    pub(crate) fn has_any(&self) -> bool {
+        self.tokens != 0
+    }
+
+    /// Takes `count` tokens, or all that there are.
+    pub(crate) fn spend(&mut self, count: usize) {
+        self.tokens = self.tokens.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
     }
 }
 
@@ -43,23 +43,30 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    /// Takes a token, if there is one.
+    fn take(bucket: &mut Bucket) -> bool {
+        let any = bucket.has_any();
+        bucket.spend(1);
+        any
+    }
+
     #[test]
     fn a_second_gives_a_seconds_worth_and_never_more_than_that_at_once() {
         let mut bucket = Bucket::new(3);
-        assert_eq!([(); 4].map(|()| bucket.take()), [true, true, true, false]);
+        assert_eq!([(); 4].map(|()| take(&mut bucket)), [true, true, true, false]);
         bucket.refill(Duration::from_millis(400));
-        assert_eq!([(); 2].map(|()| bucket.take()), [true, false]);
+        assert_eq!([(); 2].map(|()| take(&mut bucket)), [true, false]);
         bucket.refill(Duration::from_secs(100));
-        assert_eq!([(); 4].map(|()| bucket.take()), [true, true, true, false]);
+        assert_eq!([(); 4].map(|()| take(&mut bucket)), [true, true, true, false]);
     }
 
     #[test]
     fn time_too_short_for_a_token_is_not_lost() {
         let mut bucket = Bucket::new(2);
-        while bucket.take() {}
+        while take(&mut bucket) {}
         for step in 1..=10 {
             bucket.refill(Duration::from_millis(step * 50));
         }
-        assert!(bucket.take());
+        assert!(take(&mut bucket));
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use aoe_wire::{Address, MacAddr, Packet};
-use bdev::{IoBuf, IoQueue};
+use bdev::{DeviceInfo, IoBuf, IoQueue};
 
 use crate::bucket::Bucket;
 use crate::export::{Export, SaveState};
@@ -130,6 +130,22 @@ impl<L: Link> Server<L> {
         Ok(TargetId(self.exports.len() - 1))
     }
 
+    /// Tells a target that its disk has become what `disk` says, usually larger. It is advertised when that is news; the Linux
+    /// driver reads the new size when the device is next opened.
+    pub fn set_disk(&mut self, id: TargetId, disk: DeviceInfo) {
+        let Self { ports, exports, stats, .. } = self;
+        let Some((export, links)) = exports.get_mut(id.0) else { return };
+        if *export.target.disk() == disk {
+            return;
+        }
+        export.target.set_disk(disk);
+        for link in links.iter() {
+            if let Some(port) = ports.get_mut(link.0).filter(|port| port.info.up) {
+                advertise(&export.target, port, stats);
+            }
+        }
+    }
+
     /// A target.
     #[must_use]
     pub fn target(&self, id: TargetId) -> Option<&Target> {
@@ -239,11 +255,13 @@ impl<L: Link> Server<L> {
             }
             return self.ports[at].link.recycle(frame);
         }
-        if address.is_wildcard() && !self.wildcards.take() {
+        let wildcard = address.is_wildcard();
+        if wildcard && !self.wildcards.has_any() {
             self.stats.wildcards_dropped += 1;
             return self.ports[at].link.recycle(frame);
         }
         let Self { ports, exports, stats, .. } = self;
+        let replies = ports[at].tx.len();
         let mut matching = exports
             .iter_mut()
             .filter(|(export, on)| address.matches(export.target.address()) && on.contains(&LinkId(at)))
@@ -262,21 +280,27 @@ impl<L: Link> Server<L> {
         if let Some(frame) = frame {
             ports[at].link.recycle(frame);
         }
+        if wildcard {
+            self.wildcards.spend(self.ports[at].tx.len() - replies);
+        }
     }
 
     fn advertise(&mut self, at: usize) {
         let Self { ports, exports, stats, .. } = self;
-        let port = &mut ports[at];
         for (export, _) in exports.iter().filter(|(_, on)| on.contains(&LinkId(at))) {
-            for to in export.target.audience() {
-                match port.link.alloc() {
-                    Some(frame) => {
-                        stats.advertisements += 1;
-                        port.tx.push_back(export.target.advertise(&port.info, frame, to));
-                    }
-                    None => stats.no_frame += 1,
-                }
+            advertise(&export.target, &mut ports[at], stats);
+        }
+    }
+}
+
+fn advertise<L: Link>(target: &Target, port: &mut Port<L>, stats: &mut ServerStats) {
+    for to in target.audience() {
+        match port.link.alloc() {
+            Some(frame) => {
+                stats.advertisements += 1;
+                port.tx.push_back(target.advertise(&port.info, frame, to));
             }
+            None => stats.no_frame += 1,
         }
     }
 }

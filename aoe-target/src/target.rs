@@ -103,6 +103,11 @@ impl Target {
         &self.disk
     }
 
+    /// Serves the disk as `disk` describes it from now on. Requests that were begun are not judged again.
+    pub fn set_disk(&mut self, disk: DeviceInfo) {
+        self.disk = disk;
+    }
+
     /// What initiators have set.
     #[must_use]
     pub fn state(&self) -> &State {
@@ -158,6 +163,8 @@ impl Target {
             return submit(frame, Op::Flush, Extent::default(), 0..0);
         }
         let reply = match ata::action(arg.command()) {
+            // The MTU has shrunk meanwhile: all of the data or none.
+            ata::Action::Read(_) if extent.sectors > fits.into() => Reply::AtaFailed(AtaError::ABRT),
             ata::Action::Read(_) => Reply::AtaData { len: extent.bytes() },
             _ => Reply::AtaGood { count: ata::good_count(arg) },
         };
@@ -182,6 +189,8 @@ impl Target {
             }
         }
         if wildcard && reply.is_failure() {
+            self.stats.requests -= 1;
+            self.stats.ignored += 1;
             return Step::Ignore(frame);
         }
         self.reply(link, frame, reply)

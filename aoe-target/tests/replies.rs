@@ -5,7 +5,8 @@ mod common;
 use aoe_target::bdev::testing::{Fault, Faults, Faulty};
 use aoe_target::bdev::{AlignedBuf, Extent, Inline, MemDisk};
 use aoe_target::{
-    Backend, IoBuf, IoQueue, LinkInfo, MacAddr, State, Status, Step, Submit, Target, TargetOptions,
+    Backend, DeviceInfo, IoBuf, IoQueue, LinkInfo, MacAddr, State, Status, Step, Submit, Target,
+    TargetOptions,
 };
 use common::{HOST, OWN, TARGET};
 use proptest::prelude::*;
@@ -165,5 +166,81 @@ fn a_reply_never_goes_to_a_group_address() {
     for src in [MacAddr::BROADCAST, MacAddr([1, 0, 0x5e, 0, 0, 1]), MacAddr::ZERO] {
         let request = common::request(src, 1, 1, &[0; 8]);
         assert_eq!(serve(&mut target, &mut *queue, &request), None);
+    }
+}
+
+/// A target for `disk`, on the link of this file.
+fn target_of(disk: &dyn Backend<AlignedBuf>) -> Target {
+    Target::new(TargetOptions::new(OWN), disk.info(), State::default())
+}
+
+#[test]
+fn data_that_no_longer_fits_the_link_is_an_error_and_not_cut() {
+    let disk = filled_disk();
+    let mut queue = disk.open_queue(1).unwrap();
+    let mut target = target_of(&disk);
+    let jumbo = LinkInfo { mtu: 9000, ..LINK };
+    let mut frame = AlignedBuf::new(9216, 512, 36);
+    let request = common::read(1, 0, 17);
+    frame.set_len(request.len());
+    frame.bytes_mut().copy_from_slice(&request);
+    let Step::Submit { io, .. } = target.handle(&jumbo, frame) else { panic!("a read goes to the disk") };
+    let Submit::Done(done) = queue.submit(io) else { panic!("an inline disk") };
+    let Step::Reply(reply) = target.finish(&LINK, done) else { panic!("a read is answered") };
+    assert_eq!(reply.bytes().len(), 60);
+    assert_eq!(common::registers(reply.bytes()), [0x40, 0x04, 17, 0x41]);
+    assert_eq!(reply.bytes()[36..], [0; 24]);
+
+    let small = LinkInfo { mtu: 500, ..LINK };
+    let Step::Reply(reply) = target.handle(&small, used_frame(&common::ata(2, [0, 0, 1, 0xec], 0, &[])))
+    else {
+        panic!("IDENTIFY is answered")
+    };
+    assert_eq!(common::registers(reply.bytes()), [0, 0x04, 1, 0x41]);
+    assert_eq!(reply.bytes().len(), 60);
+}
+
+#[test]
+fn a_read_only_export_neither_announces_nor_takes_a_trim() {
+    let disk = filled_disk();
+    let mut queue = disk.open_queue(1).unwrap();
+    let info = DeviceInfo { read_only: true, ..Backend::<AlignedBuf>::info(&disk) };
+    let mut target = Target::new(TargetOptions::new(OWN), info, State::default());
+    let page = serve(&mut target, &mut *queue, &common::ata(1, [0, 0, 1, 0xec], 0, &[])).unwrap();
+    assert_eq!(page[36 + 2 * 169..36 + 2 * 169 + 2], [0, 0], "word 169");
+    let mut ranges = (1u64 | 1 << 48).to_le_bytes().to_vec();
+    ranges.resize(512, 0);
+    let reply = serve(&mut target, &mut *queue, &common::ata(2, [0x41, 1, 1, 0x06], 0, &ranges)).unwrap();
+    assert_eq!(common::registers(&reply), [0x41, 0x04, 1, 0x41]);
+    let held = serve(&mut target, &mut *queue, &common::read(3, 1, 1)).unwrap();
+    assert_eq!(held[36..], [DISK; 512]);
+}
+
+#[test]
+fn the_48_bits_of_an_lba_reach_the_disk_whole() {
+    let disk = filled_disk();
+    let info = DeviceInfo { sectors: 1 << 47, ..Backend::<AlignedBuf>::info(&disk) };
+    let mut target = Target::new(TargetOptions::new(OWN), info, State::default());
+    let lba_of = |target: &mut Target, aflags, lba| match target
+        .handle(&LINK, used_frame(&common::ata(1, [aflags, 0, 1, 0x24], lba, &[])))
+    {
+        Step::Submit { io, .. } => Some((io.extent().lba, io.abandon()).0),
+        _ => None,
+    };
+    assert_eq!(lba_of(&mut target, 0x40, 0x1234_5678_9abc), Some(0x1234_5678_9abc));
+    assert_eq!(lba_of(&mut target, 0, 0x0fff_ffff), Some(0x0fff_ffff), "the last that needs no E flag");
+    assert_eq!(lba_of(&mut target, 0, 0x1000_0000), None);
+}
+
+#[test]
+fn the_reserved_byte_of_a_mask_request_is_not_echoed() {
+    let disk = filled_disk();
+    let mut queue = disk.open_queue(1).unwrap();
+    let mut target = target_of(&disk);
+    for directive in [0, 7] {
+        let mut edit = vec![0x5a, 1, 0, 1, 0, directive];
+        edit.extend(HOST.0);
+        let reply = serve(&mut target, &mut *queue, &common::request(HOST, 2, 1, &edit)).unwrap();
+        assert_eq!(reply[24], 0, "directive {directive}");
     }
 }

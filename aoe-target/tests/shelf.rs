@@ -191,6 +191,74 @@ fn another_station_that_answers_for_our_address_is_noticed() {
 }
 
 #[test]
+fn our_own_replies_are_no_conflict() {
+    let disk = disk();
+    let mut world = World::new(&disk, 1, 1500, TargetOptions::new(OWN));
+    let mut own = request_to(TARGET, TARGET, [0, 7, 3], 1, 0, &[0; 8]);
+    own[14] = 0x18;
+    world.ask(&own);
+    let mut other = request_to(TARGET, OTHER, [0, 7, 4], 1, 0, &[0; 8]);
+    other[14] = 0x18;
+    world.ask(&other);
+    assert_eq!(world.server.take_conflict(), None);
+}
+
+#[test]
+fn a_failed_set_that_everybody_was_asked_for_is_quiet_but_for_a_string_that_is_there() {
+    let disk = disk();
+    let mut world = World::new(&disk, 1, 1500, TargetOptions::new(OWN));
+    let set = |len: u8, text: &[u8]| {
+        let mut arg = vec![0, 0, 0, 0, 0, 3, 0, len];
+        arg.extend(text);
+        request_to(MacAddr::BROADCAST, HOST, [0xff, 0xff, 0xff], 1, 0, &arg)
+    };
+    assert!(world.ask(&set(9, b"short")).is_empty(), "more announced than sent");
+    assert_eq!(world.ask_one(&set(5, b"alpha"))[14..16], [0x18, 0]);
+    assert_eq!(world.ask_one(&set(4, b"beta"))[14..16], [0x1c, 4]);
+}
+
+#[test]
+fn who_is_masked_out_is_not_told_even_when_on_the_list_of_the_start() {
+    let state = State { mask: vec![OTHER, MacAddr([2, 0, 0, 0, 0, 0x77])], ..State::default() };
+    let options = TargetOptions { allow: vec![HOST, OTHER], ..TargetOptions::new(OWN) };
+    let target = Target::new(options, Backend::<BytesMut>::info(&disk()), state);
+    assert_eq!(target.audience().collect::<Vec<_>>(), [OTHER]);
+}
+
+#[test]
+fn a_disk_of_another_size_is_advertised_and_served() {
+    let disk = disk();
+    let mut world = World::new(&disk, 1, 1500, TargetOptions::new(OWN));
+    let info = Backend::<BytesMut>::info(&disk);
+    assert_eq!(registers(&world.ask_one(&read(1, 32, 1))), [0x40, 0, 0, 0x40]);
+    let smaller = aoe_target::DeviceInfo { sectors: 32, ..info };
+    world.server.set_disk(world.target, smaller);
+    let _ = world.turn();
+    let advertised = world.received(0);
+    assert_eq!((advertised.len(), advertised[0][14]), (1, 0x18));
+    assert_eq!(registers(&world.ask_one(&read(2, 32, 1))), [0x40, 0x10, 1, 0x41]);
+    world.server.set_disk(world.target, smaller);
+    let _ = world.turn();
+    assert!(world.received(0).is_empty(), "nothing new");
+}
+
+#[test]
+fn wildcard_requests_that_get_no_answer_do_not_use_up_those_of_others() {
+    let disk = disk();
+    let options = TargetOptions { allow: vec![HOST], ..TargetOptions::new(OWN) };
+    let mut world = World::new(&disk, 1, 1500, options);
+    let query = |src, address| request_to(MacAddr::BROADCAST, src, address, 1, 0, &[0; 8]);
+    for _ in 0..100 {
+        for _ in 0..50 {
+            world.send(0, &query(OTHER, [0xff, 0xff, 0xff]));
+            world.send(0, &query(HOST, [0xff, 0xff, 9]));
+        }
+        assert!(world.ask(&query(HOST, [0, 8, 0xff])).is_empty());
+    }
+    assert_eq!(world.ask(&query(HOST, [0xff, 0xff, 0xff])).len(), 1);
+}
+
+#[test]
 fn a_flood_of_wildcard_requests_is_answered_at_a_bounded_rate_and_delays_nobody_else() {
     let disk = disk();
     let mut world = World::new(&disk, 1, 1500, TargetOptions::new(OWN));
