@@ -1,0 +1,61 @@
+//! Every seed passes: the targets work on a compiler that does not instrument.
+
+use std::fs;
+use std::path::Path;
+
+use arbitrary::{Arbitrary, Unstructured};
+
+/// Runs `target` on every seed of a folder; how many there are.
+fn replay(folder: &str, target: impl Fn(&[u8])) -> usize {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(folder);
+    let paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.iter().for_each(|path| target(&fs::read(path).unwrap()));
+    paths.len()
+}
+
+/// Numbers that a seed determines (xorshift), as bytes.
+fn chance(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+fn session(bytes: &[u8]) {
+    fuzz::engine::run(&Arbitrary::arbitrary_take_rest(Unstructured::new(bytes)).unwrap());
+}
+
+fn script(bytes: &[u8]) {
+    if let Ok(script) = Arbitrary::arbitrary_take_rest(Unstructured::new(bytes)) {
+        fuzz::stack::run(&script);
+    }
+}
+
+#[test]
+fn every_captured_frame_is_parsed() {
+    assert!(replay("parse", fuzz::parse::run) >= 60);
+}
+
+#[test]
+fn every_captured_identify_page_is_read() {
+    assert!(replay("identify", fuzz::identify::run) >= 3);
+}
+
+#[test]
+fn every_captured_session_is_served_as_the_model_says() {
+    assert!(replay("engine", session) >= 10);
+}
+
+#[test]
+fn random_sessions_are_served_as_the_model_says() {
+    (0..400).for_each(|seed| session(&chance(seed, 1500)));
+}
+
+#[test]
+fn random_stacks_behave_as_flat_memory() {
+    (0..400).for_each(|seed| script(&chance(seed, 1500)));
+}
