@@ -1,0 +1,97 @@
+//! What the benchmarks share: requests, and a link that receives the same ones for ever.
+//!
+//! | Benchmark | Answers |
+//! |---|---|
+//! | `wire` | how long does it take to parse a frame, to make it a reply, to print it? |
+//! | `turn` | how many requests a second go through the engine, by size of batch? |
+//! | `queue` | how many requests a second does a backend take, by depth? |
+//! | `alloc` | does the data path allocate? (It must not; no figures.) |
+//! | `veth.sh` | how many replies a second does `vblade` send over a real interface, beside another target? |
+//!
+//! `cargo bench -p benches` runs the first four, `cargo bench -p benches -- --test` only shows that they run. Figures are a machine's own:
+//! keep them with its name and the date, and compare within one machine.
+
+use std::time::Duration;
+
+use aoe_target::bdev::{AlignedBuf, IoQueue};
+use aoe_target::{Address, DeviceInfo, MacAddr, Server, State, Target, TargetOptions};
+use aoe_wire::{
+    AFlags, AtaArg, AtaCommand, ConfigCommand, Lba, RequestHeader, SECTOR, Tag, build_ata, build_config,
+};
+
+mod treadmill;
+
+pub use treadmill::Treadmill;
+
+/// The target's interface.
+pub const TARGET: MacAddr = MacAddr([2, 0, 0, 0, 7, 3]);
+/// The initiator's.
+pub const HOST: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xa1]);
+/// The target's address.
+pub const OWN: Address = Address::new(7, 3);
+
+fn header(tag: u32) -> RequestHeader {
+    RequestHeader { dst: TARGET, src: HOST, address: OWN, tag: Tag::from_u32(tag) }
+}
+
+fn ata(tag: u32, command: AtaCommand, aflags: AFlags, lba: u64, sectors: u8, data: usize) -> Vec<u8> {
+    let mut frame = vec![0; 36 + data.max(24)];
+    let lba = Lba::from_lba48(lba).unwrap_or(Lba::ZERO);
+    let arg = AtaArg::request(command, aflags, lba, sectors);
+    let len = build_ata(&mut frame, header(tag), arg, &vec![0x55; data]).unwrap_or(0);
+    frame.truncate(len);
+    frame
+}
+
+/// A read of `sectors` sectors, as Linux asks for it.
+#[must_use]
+pub fn read(tag: u32, lba: u64, sectors: u8) -> Vec<u8> {
+    ata(tag, AtaCommand::READ_SECTORS_EXT, AFlags::EXTENDED, lba, sectors, 0)
+}
+
+/// A write of `sectors` sectors, as Linux sends it.
+#[must_use]
+pub fn write(tag: u32, lba: u64, sectors: u8) -> Vec<u8> {
+    let aflags = AFlags::EXTENDED.with(AFlags::WRITE);
+    ata(tag, AtaCommand::WRITE_SECTORS_EXT, aflags, lba, sectors, usize::from(sectors) * SECTOR)
+}
+
+/// FLUSH CACHE.
+#[must_use]
+pub fn flush(tag: u32) -> Vec<u8> {
+    ata(tag, AtaCommand::FLUSH_CACHE, AFlags::NONE, 0, 0, 0)
+}
+
+/// IDENTIFY DEVICE.
+#[must_use]
+pub fn identify(tag: u32) -> Vec<u8> {
+    ata(tag, AtaCommand::IDENTIFY_DEVICE, AFlags::NONE, 0, 1, 0)
+}
+
+/// Query config information.
+#[must_use]
+pub fn config(tag: u32) -> Vec<u8> {
+    let mut frame = vec![0; 60];
+    let len = build_config(&mut frame, header(tag), ConfigCommand::READ, &[]).unwrap_or(0);
+    frame.truncate(len);
+    frame
+}
+
+/// A server of one target whose link is fed by `treadmill`, with a write cache, so that writes are plain.
+#[must_use]
+pub fn server(
+    treadmill: Treadmill,
+    queue: Box<dyn IoQueue<AlignedBuf>>,
+    info: DeviceInfo,
+) -> Server<Treadmill> {
+    let mut server = Server::new();
+    let link = server.add_link(treadmill);
+    let options = TargetOptions { write_cache: true, ..TargetOptions::new(OWN) };
+    let target = Target::new(options, info, State::default());
+    server
+        .add_target(target, queue, Box::new(|_| Ok(())), &[link])
+        .expect("the only target has its address to itself");
+    // The first turn advertises.
+    let _ = server.turn(Duration::ZERO).expect("a treadmill never breaks");
+    server
+}
