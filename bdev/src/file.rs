@@ -3,7 +3,8 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::{Errno, ReadWriteFlags};
@@ -57,8 +58,9 @@ impl FileOptions {
 /// * **Durability.** A plain write ends in the page cache, or with `direct` in the device's cache. [`flush`](BlockingBackend::flush) is
 ///   `fdatasync`. A write with `fua` carries `RWF_DSYNC`: one call, no barrier for anybody else's data. The kernel reports a page that it
 ///   could not write back only once, so after one failed flush every later one fails too, until the file is opened anew.
-/// * **Size.** It is read once, when opening. A file that is cut short later answers reads beyond its new end with [`Status::Media`];
-///   writes there fail too or let it grow again (with holes), never beyond the end that it had.
+/// * **Size.** It is read when opening, and again by [`reread_size`](Self::reread_size). A file that is cut short in between answers
+///   reads beyond its new end with [`Status::Media`]; writes there fail too or let it grow again (with holes), never beyond the end
+///   that it had. With `direct` the last block, if it is no longer whole, counts as cut off until the size is read again.
 /// * **Errors.** `EIO`, `ENOSPC` and their like end as [`Status::Media`] and are logged as warnings with path, LBA and errno, each sector
 ///   once a minute and at most ten a second; the next line then says how many were left out.
 /// * **Zeros.** Discards punch holes, write-zeroes keeps the space allocated where the file system can. On a block device both need a
@@ -76,6 +78,12 @@ pub struct FileDisk {
     path: PathBuf,
     /// Byte of the file at which sector 0 lies.
     start: u64,
+    /// Size in sectors; `info` has that of opening.
+    sectors: AtomicU64,
+    /// Size in sectors that it never exceeds.
+    limit: u64,
+    /// Held while the size is read anew: an older answer must not replace a newer one.
+    rereading: Mutex<()>,
     info: DeviceInfo,
     direct: Option<Direct>,
     /// Bytes to whose multiples a zeroed range must be aligned.
@@ -111,7 +119,30 @@ impl FileDisk {
         &self.path
     }
 
-    /// Bytes after the last whole sector of the file, which are not part of the disk; 0 if there are none, or if a length was given.
+    /// Reads the size of the file or block device anew. Returns that of the disk in sectors, which [`info`](BlockingBackend::info) tells
+    /// from now on: up to the last whole sector, but never more than the length that was asked for.
+    ///
+    /// The file is the one that was opened, also if its path names another by now. Requests go on meanwhile; where the disk became
+    /// shorter, those behind its new end fail, or, already under way, may let the file grow again. With direct I/O this can wait for
+    /// transfers that are under way.
+    ///
+    /// # Errors
+    ///
+    /// Not one whole sector is left, or the system does not tell the size: as when opening. The size that the disk had stays.
+    pub fn reread_size(&self) -> Result<u64, OpenError> {
+        let _held = self.rereading.lock().unwrap_or_else(PoisonError::into_inner);
+        let (size, available) = open::measure(&self.fd, self.start / SECTOR_SIZE as u64)
+            .map_err(|kind| OpenError::new(&self.path, kind))?;
+        let sectors = available.min(self.limit);
+        if let Some(direct) = &self.direct {
+            direct.resize(size);
+        }
+        self.sectors.store(sectors, Ordering::Release);
+        Ok(sectors)
+    }
+
+    /// Bytes after the last whole sector of the file when it was opened, which are not part of the disk; 0 if there were none, or if a
+    /// length was given.
     #[must_use]
     pub fn dropped_tail(&self) -> u64 {
         self.dropped_tail
@@ -120,7 +151,7 @@ impl FileDisk {
     /// Where in the file `len` bytes from sector `lba` on lie.
     fn place(&self, lba: u64, len: usize) -> Result<u64, Status> {
         let end = lba.checked_add(len.div_ceil(SECTOR_SIZE) as u64).ok_or(Status::OutOfRange)?;
-        if end > self.info.sectors {
+        if end > self.sectors.load(Ordering::Acquire) {
             Err(Status::OutOfRange)
         } else {
             Ok(self.start + lba * SECTOR_SIZE as u64)
@@ -237,7 +268,7 @@ fn extent(lba: u64, len: usize) -> Extent {
 
 impl BlockingBackend for FileDisk {
     fn info(&self) -> DeviceInfo {
-        self.info
+        DeviceInfo { sectors: self.sectors.load(Ordering::Acquire), ..self.info }
     }
 
     fn read_at(&self, lba: u64, data: &mut [u8]) -> Result<(), Status> {

@@ -2,13 +2,13 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::io::ReadWriteFlags;
 
 use super::probe::Alignment;
 use super::transfer::{self, Outcome};
-use crate::{AlignedBuf, IoBuf};
+use crate::{AlignedBuf, IoBuf, SECTOR_SIZE};
 
 /// Bytes that one copy holds; longer requests go piece by piece.
 const CHUNK: usize = 1 << 20;
@@ -19,49 +19,41 @@ const KEPT: usize = 16;
 #[derive(Debug)]
 pub(super) struct Direct {
     alignment: Alignment,
-    /// The file's last block, and page, that is whole ends here.
-    whole: u64,
-    /// The part behind that goes through the page cache: a direct write of a whole block would let the file grow. No page is used both
-    /// ways, since writing a page back could undo a direct write beside it.
-    tail: Option<OwnedFd>,
+    /// `None`: the file always ends with a whole block.
+    tail: Option<Tail>,
     copies: Mutex<Vec<AlignedBuf>>,
     /// Held while a block is read, changed in part, and written: two neighbours in one block would undo each other's work.
     partial: Mutex<()>,
 }
 
 impl Direct {
-    /// For a file of `size` bytes; `tail` is a descriptor without `O_DIRECT`, needed where sectors lie in a block that is not whole.
+    /// For a file of `size` bytes; `tail` is a descriptor without `O_DIRECT`, needed where sectors may lie in a block that is not whole.
     pub(super) fn new(alignment: Alignment, size: u64, tail: Option<OwnedFd>) -> Self {
-        let whole = size - size % u64::from(alignment.offset).max(rustix::param::page_size() as u64);
-        Self { alignment, whole, tail, copies: Mutex::default(), partial: Mutex::default() }
+        let tail = tail.map(|fd| Tail { fd, start: RwLock::new(alignment.tail_of(size)) });
+        Self { alignment, tail, copies: Mutex::default(), partial: Mutex::default() }
+    }
+
+    /// Goes by a file of `size` bytes from now on.
+    pub(super) fn resize(&self, size: u64) {
+        if let Some(tail) = &self.tail {
+            tail.move_to(self.alignment.tail_of(size));
+        }
     }
 
     pub(super) fn read(&self, fd: &OwnedFd, at: u64, data: &mut [u8]) -> Outcome {
-        let (data, behind) = data.split_at_mut(self.before_tail(at, data.len()));
-        if self.fits(at, data) {
-            transfer::read_exact(fd, at, data)?;
-        } else if !data.is_empty() {
-            self.read_copied(fd, at, data)?;
-        }
-        match &self.tail {
-            Some(tail) if !behind.is_empty() => transfer::read_exact(tail, at + data.len() as u64, behind),
-            _ => Ok(()),
-        }
+        let Some(tail) = &self.tail else { return self.read_blocks(fd, at, data) };
+        let start = tail.start();
+        let (data, behind) = data.split_at_mut(before(*start, at, data.len()));
+        self.read_blocks(fd, at, data)?;
+        transfer::read_exact(&tail.fd, at + data.len() as u64, behind)
     }
 
     pub(super) fn write(&self, fd: &OwnedFd, at: u64, data: &[u8], flags: ReadWriteFlags) -> Outcome {
-        let (data, behind) = data.split_at(self.before_tail(at, data.len()));
-        if self.fits(at, data) {
-            transfer::write_all(fd, at, data, flags)?;
-        } else if !data.is_empty() {
-            self.write_copied(fd, at, data, flags)?;
-        }
-        match &self.tail {
-            Some(tail) if !behind.is_empty() => {
-                transfer::write_all(tail, at + data.len() as u64, behind, flags)
-            }
-            _ => Ok(()),
-        }
+        let Some(tail) = &self.tail else { return self.write_blocks(fd, at, data, flags) };
+        let start = tail.start();
+        let (data, behind) = data.split_at(before(*start, at, data.len()));
+        self.write_blocks(fd, at, data, flags)?;
+        transfer::write_all(&tail.fd, at + data.len() as u64, behind, flags)
     }
 
     pub(super) fn read_vectored(&self, fd: &OwnedFd, at: u64, pieces: &mut [IoSliceMut<'_>]) -> Outcome {
@@ -94,6 +86,20 @@ impl Direct {
         let result = self.write(fd, at, whole.bytes(), flags);
         self.keep(whole);
         result
+    }
+
+    /// Reads what lies in whole blocks.
+    fn read_blocks(&self, fd: &OwnedFd, at: u64, data: &mut [u8]) -> Outcome {
+        if self.fits(at, data) { transfer::read_exact(fd, at, data) } else { self.read_copied(fd, at, data) }
+    }
+
+    /// Writes what lies in whole blocks.
+    fn write_blocks(&self, fd: &OwnedFd, at: u64, data: &[u8], flags: ReadWriteFlags) -> Outcome {
+        if self.fits(at, data) {
+            transfer::write_all(fd, at, data, flags)
+        } else {
+            self.write_copied(fd, at, data, flags)
+        }
     }
 
     fn read_copied(&self, fd: impl AsFd, at: u64, data: &mut [u8]) -> Outcome {
@@ -168,14 +174,6 @@ impl Direct {
             && data.as_ptr().addr().is_multiple_of(self.alignment.memory as usize)
     }
 
-    /// How many of `len` bytes at `at` lie in whole blocks of the file.
-    fn before_tail(&self, at: u64, len: usize) -> usize {
-        match &self.tail {
-            Some(_) => usize::try_from(self.whole.saturating_sub(at)).map_or(len, |before| before.min(len)),
-            None => len,
-        }
-    }
-
     /// An aligned buffer of `len` bytes, with any content.
     fn copy(&self, len: usize) -> AlignedBuf {
         let kept = self.copies.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -193,6 +191,46 @@ impl Direct {
             copies.push(copy);
         }
     }
+}
+
+/// The end of a file in a block that is not whole. It goes through the page cache: a direct write of the block would let the file grow.
+#[derive(Debug)]
+struct Tail {
+    /// Without `O_DIRECT`.
+    fd: OwnedFd,
+    /// The byte where it begins. Held during a transfer, so that no page is used both ways at once: writing a page back could undo a
+    /// direct write beside it.
+    start: RwLock<u64>,
+}
+
+impl Tail {
+    fn start(&self) -> RwLockReadGuard<'_, u64> {
+        self.start.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the beginning, once no transfer is under way.
+    fn move_to(&self, start: u64) {
+        if *self.start() != start {
+            *self.start.write().unwrap_or_else(PoisonError::into_inner) = start;
+        }
+    }
+}
+
+impl Alignment {
+    /// Where the tail of a file of `size` bytes begins, at a block's and a page's start; without one, nowhere.
+    fn tail_of(self, size: u64) -> u64 {
+        let block = u64::from(self.offset);
+        if size % block < SECTOR_SIZE as u64 {
+            u64::MAX
+        } else {
+            size - size % block.max(rustix::param::page_size() as u64)
+        }
+    }
+}
+
+/// How many of `len` bytes at `at` lie before `start`.
+fn before(start: u64, at: u64, len: usize) -> usize {
+    usize::try_from(start.saturating_sub(at)).map_or(len, |before| before.min(len))
 }
 
 /// A run of whole blocks, of which `used` bytes after the first `skip` are asked for.

@@ -44,7 +44,7 @@ impl Error for OpenError {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenErrorKind {
-    /// Nothing has this name.
+    /// Nothing has this name, or what should be a directory on the way to it is none.
     #[error("no such file; create it first, for example with `truncate -s 1G FILE`")]
     Missing,
     /// A directory.

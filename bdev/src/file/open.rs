@@ -2,7 +2,8 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
@@ -18,8 +19,8 @@ const SECTOR: u64 = SECTOR_SIZE as u64;
 
 pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
     let (fd, stat) = open_to_check(options)?;
-    let size = rustix::fs::seek(&fd, SeekFrom::End(0)).map_err(|errno| os("find its size", errno))?;
-    let sectors = check_range(options, size)?;
+    let (size, available) = measure(&fd, options.offset)?;
+    let sectors = check_length(options, available)?;
     if !options.read_only && probe::is_write_protected(&stat) {
         return Err(OpenErrorKind::ReadOnlyMedium);
     }
@@ -32,7 +33,9 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
     };
     let sync = if options.read_only { None } else { Some(open_writable(options, &stat, false)?) };
     let tail = match alignment {
-        Some(alignment) if size % u64::from(alignment.offset) >= SECTOR => Some(open_tail(options, &stat)?),
+        Some(alignment) if !probe::is_block_device(&stat) && u64::from(alignment.offset) > SECTOR => {
+            Some(open_tail(options, &stat)?)
+        }
         _ => None,
     };
     let features = if options.read_only { Features::FLUSH } else { probe::features(&fd, &stat, size) };
@@ -44,6 +47,9 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
     Ok(FileDisk {
         path: options.path.clone(),
         start,
+        sectors: AtomicU64::new(sectors),
+        limit: options.length.unwrap_or(u64::MAX),
+        rereading: Mutex::default(),
         info: DeviceInfo {
             sectors,
             physical_block: if aligned { physical_block } else { SECTOR_SIZE as u32 },
@@ -90,9 +96,10 @@ fn check_type(stat: &Stat) -> Result<(), OpenErrorKind> {
     })
 }
 
-/// The sectors that the disk has, of a file of `size` bytes.
-fn check_range(options: &FileOptions, size: u64) -> Result<u64, OpenErrorKind> {
-    let &FileOptions { offset, length, .. } = options;
+/// Size in bytes of an open file or block device, and the whole sectors in it behind `offset`, at least one.
+pub(super) fn measure(fd: &OwnedFd, offset: u64) -> Result<(u64, u64), OpenErrorKind> {
+    // The position that this moves is used by nobody.
+    let size = rustix::fs::seek(fd, SeekFrom::End(0)).map_err(|errno| os("find its size", errno))?;
     let sectors = size / SECTOR;
     if size == 0 {
         return Err(OpenErrorKind::Empty);
@@ -103,7 +110,12 @@ fn check_range(options: &FileOptions, size: u64) -> Result<u64, OpenErrorKind> {
     if offset >= sectors {
         return Err(OpenErrorKind::OffsetBeyondEnd { offset, sectors });
     }
-    let available = sectors - offset;
+    Ok((size, sectors - offset))
+}
+
+/// The sectors that the disk has, of those `available` behind the offset.
+fn check_length(options: &FileOptions, available: u64) -> Result<u64, OpenErrorKind> {
+    let &FileOptions { offset, length, .. } = options;
     match length {
         None => Ok(available),
         Some(0) => Err(OpenErrorKind::NoLength),
@@ -153,7 +165,7 @@ fn reopen(options: &FileOptions, checked: &Stat, flags: OFlags) -> Result<OwnedF
 
 fn on_read(errno: Errno, doing: &'static str) -> OpenErrorKind {
     match errno {
-        Errno::NOENT => OpenErrorKind::Missing,
+        Errno::NOENT | Errno::NOTDIR => OpenErrorKind::Missing,
         Errno::ACCESS | Errno::PERM => OpenErrorKind::NoRead,
         errno => os(doing, errno),
     }

@@ -98,3 +98,20 @@ fn zeroing_that_the_file_system_refuses_is_unsupported_and_its_ends_are_written(
         (0..24).map(|sector| (1..8).contains(&sector) || (16..21).contains(&sector)).collect();
     assert_eq!(zeros, expected);
 }
+
+#[test]
+fn a_direct_disk_moves_its_tail_with_its_size() {
+    let (mut disk, file) = disk(true);
+    let tail = rustix::fs::open(file.path(), OFlags::RDWR, rustix::fs::Mode::empty()).unwrap();
+    let alignment = probe::Alignment { memory: 4096, offset: 4096 };
+    disk.direct = Some(Direct::new(alignment, 1 << 16, Some(tail)));
+    for size in [8192 + 1536, 20480 + 512, 4096] {
+        file.as_file().set_len(size).unwrap();
+        let last = disk.reread_size().unwrap() - 1;
+        assert_eq!(last, size / 512 - 1);
+        let mut back = [1; 512];
+        assert_eq!(disk.write_at(last, &[7; 512]), Ok(()));
+        assert_eq!((disk.read_at(last, &mut back), back), (Ok(()), [7; 512]));
+        assert_eq!(file.as_file().metadata().unwrap().len(), size);
+    }
+}

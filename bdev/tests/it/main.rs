@@ -6,5 +6,6 @@ mod layers;
 mod open;
 mod pooled;
 mod random;
+mod size;
 mod suite;
 mod support;

@@ -46,6 +46,15 @@ fn a_dangling_link_is_a_missing_file() {
 }
 
 #[test]
+fn a_path_through_something_that_is_no_directory_is_a_missing_file() {
+    let directory = directory();
+    let file = image(&directory, 5120);
+    let options = FileOptions::new(file.path.join("disk.img"));
+    assert!(matches!(refused(&options).kind(), OpenErrorKind::Missing));
+    assert!(said(&options).starts_with("no such file;"));
+}
+
+#[test]
 fn a_directory_is_refused() {
     let directory = directory();
     let options = FileOptions::new(directory.path());

@@ -17,8 +17,7 @@ fn open(size: u64) -> (Direct, OwnedFd, NamedTempFile) {
     let file = NamedTempFile::new().unwrap();
     file.as_file().set_len(size).unwrap();
     let open = |flags| rustix::fs::open(file.path(), flags | OFlags::RDWR, Mode::empty()).unwrap();
-    let tail = (!size.is_multiple_of(4096)).then(|| open(OFlags::empty()));
-    (Direct::new(ALIGNMENT, size, tail), open(OFlags::DIRECT), file)
+    (Direct::new(ALIGNMENT, size, Some(open(OFlags::empty()))), open(OFlags::DIRECT), file)
 }
 
 /// Offsets and lengths in bytes that begin and end anywhere in a block, in the tail, and across more than one chunk.
@@ -121,4 +120,69 @@ fn a_file_cut_short_neither_reads_nor_grows_through_a_copy() {
     assert_eq!(direct.read(&fd, 8192, &mut [0; 512]), Err(transfer::Cause::End));
     assert_eq!(direct.write(&fd, 8704, &[1; 512], PLAIN), Err(transfer::Cause::End));
     assert_eq!(file.as_file().metadata().unwrap().len(), 5000);
+}
+
+#[test]
+fn the_tail_follows_the_end_of_a_file_that_grows_and_shrinks() {
+    let (direct, fd, file) = open(8192);
+    let mut model = vec![0; 8192];
+    for (seed, size) in
+        [8192 + 512, 9 * 4096 + 3584, 9 * 4096, 5 * 4096 + 1024, 1536, 4096, 12 * 4096 + 512, 512]
+            .into_iter()
+            .cycle()
+            .take(24)
+            .enumerate()
+    {
+        file.as_file().set_len(size as u64).unwrap();
+        model.resize(size, 0);
+        direct.resize(size as u64);
+        for (at, len) in [(size - 512, 512), (0, size), (size / 1024 * 512, 512)] {
+            let mut back = vec![0xff; len];
+            direct.read(&fd, at as u64, &mut back).unwrap();
+            assert!(back == model[at..at + len], "{len} bytes at {at} of {size} are as they were");
+            let data = pattern(seed + at, len);
+            direct.write(&fd, at as u64, &data, PLAIN).unwrap();
+            model[at..at + len].copy_from_slice(&data);
+            direct.read(&fd, at as u64, &mut back).unwrap();
+            assert!(back == data, "{len} bytes at {at} of {size}");
+        }
+        assert!(std::fs::read(file.path()).unwrap() == model, "a file of {size} bytes keeps its size");
+    }
+}
+
+#[test]
+fn only_the_sectors_in_a_block_that_is_not_whole_go_through_the_page_cache() {
+    let (direct, _fd, _file) = open(8192);
+    let start = || *direct.tail.as_ref().unwrap().start();
+    for (size, expected) in
+        [(8192 + 511, u64::MAX), (8192 + 512, 8192), (8191, 4096), (512, 0), (4096, u64::MAX)]
+    {
+        direct.resize(size);
+        assert_eq!(start(), expected, "{size} bytes");
+    }
+}
+
+#[test]
+fn transfers_go_on_while_the_tail_moves_and_lose_nothing() {
+    let (direct, fd, _file) = open(12288);
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..4_u64)
+            .map(|number| {
+                let (direct, fd) = (&direct, &fd);
+                scope.spawn(move || {
+                    for round in 0..200_u8 {
+                        let at = 8192 - 1536 + number * 512;
+                        direct.write(fd, at, &[round; 512], PLAIN).unwrap();
+                        let mut back = [0xff; 512];
+                        direct.read(fd, at, &mut back).unwrap();
+                        assert_eq!(back, [round; 512], "the sector at {at}");
+                    }
+                })
+            })
+            .collect();
+        while !writers.iter().all(|writer| writer.is_finished()) {
+            direct.resize(8192 + 512);
+            direct.resize(12288);
+        }
+    });
 }
