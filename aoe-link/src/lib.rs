@@ -40,9 +40,6 @@ pub use pnet::{MIN_MTU, OpenError, PnetLink, PnetOptions};
 
 use aoe_wire::{ETH_HEADER_LEN, ETHERTYPE};
 
-/// Frames that one call of `recv` delivers at most.
-const BURST: usize = 64;
-
 /// Whether `frame` has an Ethernet header of the AoE type.
 fn is_aoe(frame: &[u8]) -> bool {
     frame.get(12..ETH_HEADER_LEN) == Some(&ETHERTYPE.to_be_bytes())

@@ -8,10 +8,13 @@ use aoe_target::{Link, LinkInfo};
 use aoe_wire::{ETH_HEADER_LEN, MIN_FRAME, MacAddr};
 use bytes::BytesMut;
 
-use crate::{BURST, LinkCounters, is_aoe};
+use crate::{LinkCounters, is_aoe};
 
 /// Frames that can be on their way to one end; a sender keeps what finds no room.
 const IN_FLIGHT: usize = 1024;
+
+/// Frames that one call of `recv` delivers at most.
+const BURST: usize = 64;
 
 /// Frames that an end keeps for [`Link::alloc`].
 const SPARE: usize = 64;

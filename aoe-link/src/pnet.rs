@@ -29,10 +29,14 @@ use self::pool::Pool;
 #[cfg(not(target_os = "linux"))]
 use self::portable::Port;
 use self::throttle::Throttle;
-use crate::{BURST, LinkCounters, is_aoe};
+use crate::{LinkCounters, is_aoe};
 
 /// The smallest MTU, in bytes, that an interface is opened with: one sector behind the AoE and ATA headers.
 pub const MIN_MTU: u32 = 548;
+
+/// Frames that one call of `recv` delivers at most. pnet makes its system calls for each frame, so a larger burst saves nothing, and the
+/// replies to its first frames wait for its last: an initiator with a small window falls asleep meanwhile, and must be woken.
+const BURST: usize = 4;
 
 /// For how long a frame that the interface's queue refused is tried again before frames are dropped.
 const PATIENCE: Duration = Duration::from_millis(5);
