@@ -27,9 +27,9 @@ const SECTIONS: &[(&str, &[&str])] = &[
     (
         "EXIT STATUS",
         &[
-            "0: ended by SIGTERM or SIGINT, with everything answered and durable.",
+            "0: ended by SIGTERM or SIGINT, with everything answered and durable, or before anything was served.",
             "1: a permission is missing, the system failed, or a second signal came before the work was done.",
-            "2: an argument was refused. Nothing was opened for writing.",
+            "2: an argument was refused, or another process has the address or the file. Nothing was opened for writing.",
         ],
     ),
     (
@@ -37,6 +37,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
         &[
             "Opening the interface takes root or CAP_NET_RAW, which the file can have: setcap cap_net_raw+ep $(command -v vblade). \
              A large receive buffer takes CAP_NET_ADMIN besides, or a larger limit: sysctl -w net.core.rmem_max=8388608.",
+            "Once everything is open, vblade gives up all capabilities but CAP_DAC_OVERRIDE, by which root keeps what initiators set in \
+             a directory of another user, and sets no_new_privs.",
         ],
     ),
     (
@@ -78,7 +80,8 @@ fn man_page(command: Command) -> io::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    examples().to_writer(&mut page)?;
+    listing("EXAMPLES", cli::EXAMPLES).to_writer(&mut page)?;
+    listing("SIGNALS", cli::SIGNALS).to_writer(&mut page)?;
     for (title, paragraphs) in SECTIONS {
         let mut section = Roff::new();
         section.control("SH", [*title]);
@@ -91,17 +94,17 @@ fn man_page(command: Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// [`cli::EXAMPLES`]: a line indented by two is a command, one indented by more is its explanation.
-fn examples() -> Roff {
+/// A text below `--help`: a line indented by two is a term, one indented by more is its explanation.
+fn listing(title: &str, text: &str) -> Roff {
     let mut section = Roff::new();
-    section.control("SH", ["EXAMPLES"]);
-    for line in cli::EXAMPLES.lines().skip(1) {
+    section.control("SH", [title]);
+    for line in text.lines().skip(1) {
         let text = line.trim_start();
-        let is_command = line.len() - text.len() == 2;
-        if is_command {
+        let is_term = line.len() - text.len() == 2;
+        if is_term {
             section.control("TP", []);
         }
-        let inline: Inline = if is_command { bold(text) } else { roman(text) };
+        let inline: Inline = if is_term { bold(text) } else { roman(text) };
         section.text([inline]);
     }
     section

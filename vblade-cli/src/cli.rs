@@ -18,6 +18,15 @@ Examples:
   setcap cap_net_raw+ep $(command -v vblade)
           Let ordinary users export files of theirs.";
 
+/// The same.
+pub(crate) const SIGNALS: &str = "\
+Signals:
+  SIGTERM, SIGINT
+          Finish what is queued, make it durable, and end. A second one ends at once.
+  SIGHUP
+          Read the size of the file again and advertise it, while serving goes on; it never exceeds --length.
+          Linux takes it up at once, or while the disk is in use after: aoe-revalidate eS.T";
+
 const AFTER_HELP: &str = "\
 Try --help for more, with examples, and the manual: man 8 vblade";
 
@@ -29,7 +38,7 @@ Try --help for more, with examples, and the manual: man 8 vblade";
 /// The first line on standard output, "pid N: eS.T, N sectors O_RDWR", says that the disk is served. Logs go to standard error. SIGTERM
 /// or SIGINT finish what is queued, make it durable, and end the program.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "vblade", version, after_help = AFTER_HELP, after_long_help = EXAMPLES, args_override_self = true)]
+#[command(name = "vblade", version, after_help = AFTER_HELP, after_long_help = format!("{EXAMPLES}\n\n{SIGNALS}"), args_override_self = true)]
 pub(crate) struct Cli {
     /// Shelf (major) address of the disk: 0 to 65534, decimal or 0x hexadecimal
     ///
@@ -113,9 +122,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "dir", value_hint = clap::ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
 
-    /// Serve even when another station answers at this address already
+    /// Serve even when another station or process has this address already, or another process has the file locked
     ///
-    /// Initiators take two disks at one address for one disk with two paths, and mix them up.
+    /// Initiators take two disks at one address for one disk with two paths, and mix them up. Overlapping requests that two processes
+    /// make of one file run in any order.
     #[arg(long)]
     pub(crate) force: bool,
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use aoe_target::{Address, MacAddr};
 use bdev::OpenErrorKind;
+use rustix::io::Errno;
 
 use crate::options::UsageError;
 use crate::state::StateError;
@@ -27,6 +28,16 @@ pub(crate) enum Error {
          (--force to serve all the same)"
     )]
     Claimed { address: Address, station: MacAddr },
+    #[error(
+        "{address} is already served on {netif} by another process here: give another shelf or slot, or stop that one \
+         (--force to serve all the same)"
+    )]
+    Served { address: Address, netif: String },
+    #[error(
+        "{}: another process has it locked, perhaps another vblade; stop that one (--force to serve all the same)",
+        path.display()
+    )]
+    Locked { path: PathBuf },
     #[error(transparent)]
     State(#[from] StateError),
     #[error("{address}: cannot be served")]
@@ -47,12 +58,17 @@ impl Error {
         use aoe_link::OpenError::{MtuTooSmall, NotEthernet, Unknown};
         use bdev::OpenErrorKind as File;
         let other_arguments_help = match self {
-            Self::CommandLine(_) | Self::Usage(_) | Self::Claimed { .. } => true,
+            Self::CommandLine(_)
+            | Self::Usage(_)
+            | Self::Claimed { .. }
+            | Self::Served { .. }
+            | Self::Locked { .. } => true,
             Self::Link(error) => matches!(error, Unknown { .. } | NotEthernet { .. } | MtuTooSmall { .. }),
-            Self::File(error) => !matches!(
-                error.kind(),
-                File::NoRead | File::NoWrite | File::ReadOnlyMedium | File::Replaced | File::Os { .. }
-            ),
+            Self::File(error) => match error.kind() {
+                File::Os { error, .. } => names_nothing(error),
+                File::NoRead | File::NoWrite | File::ReadOnlyMedium | File::Replaced => false,
+                _ => true,
+            },
             _ => false,
         };
         if other_arguments_help { 2 } else { 1 }
@@ -84,8 +100,14 @@ fn file_hint(error: &bdev::OpenError) -> &'static str {
         OpenErrorKind::NoDirect => " (no -d, no --cache none or directsync)",
         OpenErrorKind::OffsetBeyondEnd { .. } => " (-o)",
         OpenErrorKind::NoLength | OpenErrorKind::LengthBeyondEnd { .. } => " (-l)",
+        OpenErrorKind::Os { error, .. } if names_nothing(error) => "; name a file that exists",
         _ => "",
     }
+}
+
+/// Whether no file can have such a name, which is as good as a missing one.
+fn names_nothing(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NAMETOOLONG | Errno::LOOP))
 }
 
 /// What clap says in several paragraphs.

@@ -1,13 +1,17 @@
 //! `vblade`: exports a file or block device over ATA over Ethernet.
 //!
-//! The way of a start: [`cli`] is what was typed, [`options`] what it means; [`stack`] checks the file, the link is opened, [`probe`]
-//! asks whether the address is free; only then the file is opened for writing and [`serve`] begins. [`state`] keeps what initiators set,
-//! [`report`] says what goes on. Whatever ends the program otherwise than asked is an [`error`].
+//! The way of a start: [`cli`] is what was typed, [`options`] what it means; [`stack`] checks the file, the link is opened, [`claim`]
+//! and [`probe`] ask whether the address is free here and elsewhere; only then the file is [locked](lock) and opened for writing,
+//! [`privileges`] are given up and [`serve`] begins. [`state`] keeps what initiators set, [`report`] says what goes on. Whatever ends
+//! the program otherwise than asked is an [`error`].
 #![forbid(unsafe_code)]
 
+mod claim;
 mod cli;
 mod error;
+mod lock;
 mod options;
+mod privileges;
 mod probe;
 mod report;
 mod serve;
@@ -23,8 +27,9 @@ use aoe_link::PnetLink;
 use aoe_target::{Link, Server, Target};
 use clap::Parser;
 use clap::error::ErrorKind;
-use tracing::info;
+use tracing::{info, warn};
 
+use crate::claim::Claim;
 use crate::cli::Cli;
 use crate::error::Error;
 use crate::options::Export;
@@ -56,8 +61,10 @@ fn run() -> Result<(), Error> {
     report::log_to_stderr(cli.verbose);
     let export = Export::new(cli, &rustix::system::uname().nodename().to_string_lossy())?;
 
+    let signals = Signals::new().map_err(|source| Error::System { doing: "take over signals", source })?;
     Stack::check(&export)?;
-    let link = open_link(&export)?;
+    let mut link = PnetLink::open(&export.netif, export.link)?;
+    let _claim = if export.force { None } else { Some(take_address(&export, &mut link)?) };
     let state = StateFile::locate(
         export.target.address,
         &export.file.path,
@@ -65,8 +72,15 @@ fn run() -> Result<(), Error> {
         &Environment::ours(),
     )?;
     let stored = state.load()?;
-    let signals = Signals::new().map_err(|source| Error::System { doing: "take over signals", source })?;
-    let stack = Stack::open(&export)?;
+    let lock = Stack::lock(&export)?;
+    if signals.stop() {
+        info!("told to end before the disk was served");
+        return Ok(());
+    }
+    let stack = Stack::open(&export, lock)?;
+    if let Err(error) = privileges::give_up() {
+        warn!("privileges that are not needed any more could not be given up: {error}");
+    }
     report::warn_of_limits(&export, &stack, &link, &state);
     report::announce(&export, &stack);
 
@@ -80,7 +94,11 @@ fn run() -> Result<(), Error> {
         .add_target(target, queue, state.into_saver(), &[link])
         .map_err(|source| Error::Target { address, source })?;
 
-    let served = serve::run(&mut server, &signals, polled, GRACE);
+    let served = serve::run(&mut server, &signals, polled, GRACE, |server| {
+        if let Some(disk) = stack.reread_size() {
+            server.set_disk(target, disk);
+        }
+    });
     report::totals(&server, link, target);
     if let Ok(in_flight @ 1..) = served {
         serve::leave(server);
@@ -91,21 +109,20 @@ fn run() -> Result<(), Error> {
     served.map(drop).map_err(|source| Error::Serve { address, netif, source })
 }
 
-/// Opens the interface and asks whether the address is free there.
-fn open_link(export: &Export) -> Result<PnetLink, Error> {
-    let address = export.target.address;
-    let mut link = PnetLink::open(&export.netif, export.link)?;
-    if export.force {
-        return Ok(link);
-    }
+/// Makes the address ours among the processes here, and asks whether it is free elsewhere.
+fn take_address(export: &Export, link: &mut PnetLink) -> Result<Claim, Error> {
+    let (address, netif) = (export.target.address, &export.netif);
+    let claim = Claim::take(address, netif)
+        .map_err(|source| Error::System { doing: "claim the address", source })?
+        .ok_or_else(|| Error::Served { address, netif: netif.clone() })?;
     if !link.info().up {
-        info!(netif = export.netif, "link is down: whether {address} is free there is not known");
-        return Ok(link);
+        info!(netif, "link is down: whether {address} is free there is not known");
+        return Ok(claim);
     }
-    let station = probe::station_at(address, &mut link).map_err(|source| Error::Serve {
+    let station = probe::station_at(address, link).map_err(|source| Error::Serve {
         address,
-        netif: export.netif.clone(),
+        netif: netif.clone(),
         source,
     })?;
-    station.map_or(Ok(link), |station| Err(Error::Claimed { address, station }))
+    station.map_or(Ok(claim), |station| Err(Error::Claimed { address, station }))
 }

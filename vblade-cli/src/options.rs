@@ -53,7 +53,7 @@ impl Export {
                 identity: identity(&serial, &model)?,
                 buffer_count: number("-b", &cli.buffer_count, 2..=65535)?,
                 sector_align: cli.sector_align,
-                allow: cli.mac.iter().map(|text| mac(text)).collect::<Result<_, _>>()?,
+                allow: initiators(&cli.mac)?,
                 write_cache: matches!(cache, Cache::Writeback | Cache::None),
                 ..TargetOptions::new(address)
             },
@@ -79,14 +79,14 @@ pub(crate) enum UsageError {
     NotANumber { what: &'static str, text: String, least: u64, most: u64 },
     #[error("{what} {text:?}: out of range; give {least} to {most}")]
     OutOfRange { what: &'static str, text: String, least: u64, most: u64 },
-    #[error("-m {text:?}: {source}")]
+    #[error("-m {text:?}: {source}{hint}", hint = mac_hint(source))]
     Mac { text: String, source: MacAddrError },
     #[error(
         "-m {text:?}: {kind} is no initiator's own; give the address of its interface, as `ip link` shows it"
     )]
     NoStation { text: String, kind: &'static str },
-    #[error("{option} {text:?}: {source}")]
-    Identity { option: &'static str, text: String, source: IdentityError },
+    #[error("{option} {text:?}: {source}; give 1 to {max} printable ASCII characters, not only spaces")]
+    Identity { option: &'static str, text: String, max: usize, source: IdentityError },
 }
 
 /// Reads a whole number, decimal or hexadecimal after `0x`.
@@ -107,6 +107,18 @@ where
         .ok_or_else(|| UsageError::OutOfRange { what, text: text.to_owned(), least, most })
 }
 
+/// Reads a list of initiators; one that is named again is in it once.
+fn initiators(texts: &[String]) -> Result<Vec<MacAddr>, UsageError> {
+    let mut list = Vec::with_capacity(texts.len());
+    for text in texts {
+        let mac = mac(text)?;
+        if !list.contains(&mac) {
+            list.push(mac);
+        }
+    }
+    Ok(list)
+}
+
 fn mac(text: &str) -> Result<MacAddr, UsageError> {
     let mac: MacAddr = text.parse().map_err(|source| UsageError::Mac { text: text.to_owned(), source })?;
     match mac {
@@ -120,6 +132,14 @@ fn mac(text: &str) -> Result<MacAddr, UsageError> {
     }
 }
 
+/// What to give, where the library says only what is wrong.
+fn mac_hint(error: &MacAddrError) -> &'static str {
+    match error {
+        MacAddrError::Length => "",
+        _ => "; give six pairs of hexadecimal digits, such as 02:00:00:00:00:a1",
+    }
+}
+
 fn identity(serial: &str, model: &str) -> Result<Identity, UsageError> {
     Identity::new(serial, Identity::FIRMWARE, model).map_err(|source| {
         let (IdentityError::TooLong(field)
@@ -127,7 +147,7 @@ fn identity(serial: &str, model: &str) -> Result<Identity, UsageError> {
         | IdentityError::NotPrintable(field)) = source;
         let (option, text) =
             if field == IdentityField::Model { ("--model", model) } else { ("--serial", serial) };
-        UsageError::Identity { option, text: text.to_owned(), source }
+        UsageError::Identity { option, text: text.to_owned(), max: field.max(), source }
     })
 }
 
@@ -213,8 +233,15 @@ mod tests {
             Ok(vec![MacAddr([2, 0, 0, 0, 0, 0xa1]), MacAddr([2, 0, 0, 0, 0, 0xb2])])
         );
         assert_eq!(allow("020000000001 -m 020000000002").map(|list| list.len()), Ok(2));
+        assert_eq!(
+            allow("0200000000b2,020000000001 -m 02:00:00:00:00:B2 -m 02-00-00-00-00-01"),
+            Ok(vec![MacAddr([2, 0, 0, 0, 0, 0xb2]), MacAddr([2, 0, 0, 0, 0, 1])]),
+            "each once, in the order of the first time"
+        );
         for list in [
             "zz",
+            "02:00:00:00:00:gg",
+            "02:00:00-00:00:a1",
             "02:00:00:00:00",
             "02:00:00:00:00:a1,",
             "01:00:5e:00:00:01",
@@ -223,6 +250,9 @@ mod tests {
         ] {
             let error = allow(list).expect_err("no station");
             assert!(error.starts_with("-m "), "{list}: {error}");
+            let remedies = ["six pairs of hexadecimal digits, such as", "; give the address of"];
+            let told: usize = remedies.map(|remedy| error.matches(remedy).count()).iter().sum();
+            assert_eq!(told, 1, "{list}: {error}");
         }
     }
 
@@ -261,8 +291,13 @@ mod tests {
     fn a_name_that_does_not_fit_names_its_option() {
         let model =
             export_words(&["--model", &"m".repeat(41), "7", "3", "eth0", "disk.img"]).expect_err("too long");
-        assert!(model.starts_with("--model "), "{model}");
-        let serial = export_words(&["--serial", " ", "7", "3", "eth0", "disk.img"]).expect_err("blank");
-        assert!(serial.starts_with("--serial "), "{serial}");
+        assert!(model.starts_with("--model ") && model.contains("give 1 to 40 printable"), "{model}");
+        let model =
+            export_words(&["--model", "\u{e9}", "7", "3", "eth0", "disk.img"]).expect_err("not ASCII");
+        assert!(model.starts_with("--model ") && model.contains("give 1 to 40 printable"), "{model}");
+        for blank in ["", " "] {
+            let serial = export_words(&["--serial", blank, "7", "3", "eth0", "disk.img"]).expect_err("blank");
+            assert!(serial.starts_with("--serial ") && serial.contains("give 1 to 20 printable"), "{serial}");
+        }
     }
 }

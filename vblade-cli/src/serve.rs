@@ -1,4 +1,4 @@
-//! The loop: serve until a signal comes, then finish what was begun.
+//! The loop: serve until a signal to end comes, then finish what was begun.
 
 use std::time::{Duration, Instant};
 use std::{io, mem};
@@ -17,9 +17,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often a station at our address is mentioned.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// Serves until a signal comes, then answers the requests that were taken. Returns how many are left after `grace`.
+/// Serves until a signal to end comes, then answers the requests that were taken. Returns how many are left after `grace`.
 ///
-/// `polled` says that the link has no event to wait for.
+/// `polled` says that the link has no event to wait for. `reread` is called when a signal says that the disk has another size.
 ///
 /// # Errors
 ///
@@ -29,15 +29,21 @@ pub(crate) fn run<L: Link>(
     signals: &Signals,
     polled: bool,
     grace: Duration,
+    mut reread: impl FnMut(&mut Server<L>),
 ) -> io::Result<usize> {
     let start = Instant::now();
     let mut reminded = None;
     while !signals.stop() {
+        if signals.take_reread() {
+            reread(server);
+        }
         let progress = server.turn(start.elapsed())?;
         warn_of_conflict(server, &mut reminded);
         if progress.is_idle() {
             let timeout = if progress.stalled || polled { RETRY } else { IDLE };
-            wait::readable(server.events().chain([signals.event()]), timeout)?;
+            if wait::readable([signals.event()].into_iter().chain(server.events()), timeout)? {
+                signals.quieten();
+            }
         }
     }
 
@@ -142,7 +148,7 @@ mod tests {
         let queue = SlowQueue { stop: Arc::clone(&stop), looks, io: None };
         server.add_target(target, Box::new(queue), Box::new(|_| Ok(())), &[link]).expect("a free address");
 
-        let left = run(&mut server, &Signals::with_flag(stop), true, grace).expect("a working link");
+        let left = run(&mut server, &Signals::with_flag(stop), true, grace, |_| {}).expect("a working link");
         let mut arrived = Vec::new();
         far.recv(&mut arrived).expect("a working link");
         (left, arrived.iter().map(|frame| *Packet::parse(frame).expect("an AoE frame").aoe).collect())

@@ -1,7 +1,7 @@
-//! Waiting: for frames, for disks, and for the signals that end the program.
+//! Waiting: for frames, for disks, and for signals.
 
 use std::array;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -10,46 +10,62 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 /// Exit status of a program that was told to end twice.
 const IMPATIENT: i32 = 1;
 
-/// SIGTERM and SIGINT: the first is noted here, a second one ends the program on the spot.
+/// SIGTERM and SIGINT: the first is noted here, a second one ends the program on the spot. SIGHUP: noted.
 #[derive(Debug)]
 pub(crate) struct Signals {
     stop: Arc<AtomicBool>,
+    reread: Arc<AtomicBool>,
     pipe: UnixStream,
 }
 
 impl Signals {
-    /// Takes over both signals.
+    /// Takes over the signals.
     pub(crate) fn new() -> io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, reread) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (pipe, write) = UnixStream::pair()?;
+        pipe.set_nonblocking(true)?;
         for signal in [SIGTERM, SIGINT] {
             // In this order: the flag is still clear when the first signal looks at it.
             flag::register_conditional_shutdown(signal, IMPATIENT, Arc::clone(&stop))?;
             flag::register(signal, Arc::clone(&stop))?;
             low_level::pipe::register(signal, write.try_clone()?)?;
         }
-        Ok(Self { stop, pipe })
+        flag::register(SIGHUP, Arc::clone(&reread))?;
+        low_level::pipe::register(SIGHUP, write)?;
+        Ok(Self { stop, reread, pipe })
     }
 
     /// Takes over no signal: `stop` is what a signal would set.
     #[cfg(test)]
     pub(crate) fn with_flag(stop: Arc<AtomicBool>) -> Self {
         let (pipe, _) = UnixStream::pair().expect("a pair of sockets");
-        Self { stop, pipe }
+        Self { stop, reread: Arc::default(), pipe }
     }
 
-    /// Whether a signal has arrived.
+    /// Whether a signal to end has arrived.
     pub(crate) fn stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Acquire)
     }
 
-    /// Readable from the first signal on.
+    /// Whether SIGHUP has arrived since the last call.
+    pub(crate) fn take_reread(&self) -> bool {
+        // Nearly always there is none, and then nothing is to be written.
+        self.reread.load(Ordering::Relaxed) && self.reread.swap(false, Ordering::AcqRel)
+    }
+
+    /// Makes [`event`](Self::event) wait for the next signal. The others have been noted by then: a signal is noted first, shown second.
+    pub(crate) fn quieten(&self) {
+        let mut shown = [0; 64];
+        while matches!((&self.pipe).read(&mut shown), Ok(1..)) {}
+    }
+
+    /// Readable from a signal on until [`quieten`](Self::quieten).
     pub(crate) fn event(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
@@ -58,15 +74,15 @@ impl Signals {
 /// Descriptors waited for at a time: one link, one disk, the signals, and one to spare.
 const EVENTS: usize = 4;
 
-/// Waits until one of `events` is readable or `timeout` has passed.
+/// Waits until one of `events` is readable or `timeout` has passed. Returns whether the first of them is readable.
 pub(crate) fn readable<'a>(
     events: impl Iterator<Item = BorrowedFd<'a>>,
     timeout: Duration,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut events = events.peekable();
     let Some(&first) = events.peek() else {
         std::thread::sleep(timeout);
-        return Ok(());
+        return Ok(false);
     };
     // Room that is left over holds the first once more, which changes nothing.
     let mut fds: [PollFd<'_>; EVENTS] =
@@ -74,7 +90,8 @@ pub(crate) fn readable<'a>(
     debug_assert!(events.next().is_none(), "more than {EVENTS} events");
     let timeout = Timespec::try_from(timeout).map_err(|_| io::ErrorKind::InvalidInput)?;
     match poll(&mut fds, Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Ok(_) => Ok(!fds[0].revents().is_empty()),
+        Err(Errno::INTR) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -113,8 +130,14 @@ mod tests {
         let start = Instant::now();
         readable([signals.event()].into_iter(), Duration::from_millis(20)).expect("a wait");
         assert!(start.elapsed() >= Duration::from_millis(20), "nothing has happened yet");
+        low_level::raise(SIGHUP).expect("a signal");
+        assert!(readable([signals.event()].into_iter(), Duration::from_secs(60)).expect("a wait"));
+        signals.quieten();
+        assert!(!readable([signals.event()].into_iter(), Duration::ZERO).expect("a look"));
+        assert!(signals.take_reread() && !signals.take_reread(), "noted once");
+        assert!(!signals.stop());
         low_level::raise(SIGTERM).expect("a signal");
-        assert!(signals.stop());
+        assert!(signals.stop() && !signals.take_reread());
         let start = Instant::now();
         readable([signals.event()].into_iter(), Duration::from_secs(60)).expect("a wait");
         assert!(start.elapsed() < Duration::from_secs(30));

@@ -2,6 +2,7 @@
 
 mod scene;
 
+use std::fs::File;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -83,6 +84,12 @@ fn a_missing_file_is_refused_and_not_created() {
     assert_eq!(output.status.code(), Some(2));
     wrote_one_line(&output, "missing.img: no such file");
     assert!(!scene.path("missing.img").exists());
+}
+
+#[test]
+fn a_name_that_no_file_can_have_is_refused() {
+    refused(&["7", "3", "lo", "disk.img/x"], "disk.img/x: ");
+    refused(&["7", "3", "lo", &"x".repeat(300)], "name a file that exists");
 }
 
 #[test]
@@ -205,6 +212,117 @@ fn an_address_that_another_station_has_is_refused_unless_forced() {
             "{others}: {output:?}"
         );
     }
+}
+
+/// Brings up two interfaces and runs a `vblade` with `first` in the background.
+fn beside(first: &str) -> String {
+    format!(
+        "rm -f first.out
+        ip link set lo up
+        ip link add near0 type veth peer name far0
+        ip link set near0 up
+        \"$VBLADE\" {first} >first.out 2>first.err &
+        first=$!
+        trap 'kill $first; wait $first' EXIT
+        tries=0
+        until [ -s first.out ]; do tries=$((tries + 1)); [ $tries -lt 500 ]; sleep 0.02; done
+        "
+    )
+}
+
+#[test]
+fn an_address_that_another_process_serves_on_the_interface_is_refused_unless_forced() {
+    let scene = Scene::new();
+    let setup = beside("-r 7 3 lo other.img");
+    let Some(output) = scene.in_namespace(&format!("{setup}\"$VBLADE\" 7 3 lo disk.img")) else { return };
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    wrote_one_line(&output, "e7.3 is already served on lo by another process here");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--force"));
+    scene.assert_untouched();
+
+    for others in ["7 4 lo", "7 3 near0", "--force 7 3 lo"] {
+        let script = format!("{setup}timeout -s TERM 1 \"$VBLADE\" {others} disk.img");
+        let Some(output) = scene.in_namespace(&script) else { return };
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("16 sectors O_RDWR"),
+            "{others}: {output:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_another_process_serves_is_refused_unless_both_read_or_forced() {
+    let scene = Scene::new();
+    for (first, second) in [("", ""), ("", "-r"), ("-r", "")] {
+        let setup = beside(&format!("{first} 7 3 lo disk.img"));
+        let script = format!("{setup}\"$VBLADE\" {second} 7 4 lo disk.img");
+        let Some(output) = scene.in_namespace(&script) else { return };
+        assert_eq!(output.status.code(), Some(2), "{first} {second}: {output:?}");
+        wrote_one_line(&output, "disk.img: another process has it locked");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--force"));
+        scene.assert_untouched();
+    }
+
+    for (first, second, warned) in [("-r", "-r", false), ("", "--force", true)] {
+        let setup = beside(&format!("{first} 7 3 lo disk.img"));
+        let script = format!("{setup}timeout -s TERM 1 \"$VBLADE\" {second} 7 4 lo disk.img");
+        let Some(output) = scene.in_namespace(&script) else { return };
+        assert!(String::from_utf8_lossy(&output.stdout).contains("16 sectors"), "{second}: {output:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(stderr.contains("WARN disk.img: another process has it locked"), warned, "{stderr}");
+    }
+}
+
+#[test]
+fn a_signal_before_the_disk_is_served_ends_it_well() {
+    let scene = Scene::new();
+    // Bit 14 of the signals that are caught is SIGTERM. On a busy machine the address may be found free before we look.
+    let script = "ip link set lo up
+        for attempt in 1 2 3 4 5 6 7 8 9 10; do
+            \"$VBLADE\" 7 3 lo disk.img >out &
+            until grep -q '^SigCgt:.*[4567cdef]...$' /proc/$!/status; do :; done
+            kill $!
+            wait $!
+            [ -s out ] || exit 0
+        done
+        exit 9";
+    let Some(output) = scene.in_namespace(script) else { return };
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    scene.assert_untouched();
+}
+
+#[test]
+fn a_hangup_has_the_size_read_again() {
+    for (options, sizes) in [("", [(64, 64, 16), (8, 8, 64)]), ("-o 1 -l 15", [(64, 15, 15), (8, 7, 15)])] {
+        let scene = Scene::new();
+        let script = format!("ip link set lo up; exec \"$VBLADE\" {options} 7 3 lo disk.img 2>err");
+        let Some(served) = scene.serve(&script) else { return };
+        for (file_sectors, now, was) in sizes {
+            let disk = File::options().write(true).open(scene.path("disk.img")).expect("a disk");
+            disk.set_len(file_sectors * 512).expect("room");
+            served.tell(Signal::HUP);
+            scene.await_text("err", &format!("INFO size is now {now} sectors, was {was}\n"));
+        }
+        File::create(scene.path("disk.img")).expect("an empty file");
+        served.tell(Signal::HUP);
+        scene.await_text("err", "the size stays");
+        assert_eq!(served.end(Signal::TERM, Duration::from_secs(20)).code(), Some(0));
+    }
+}
+
+#[test]
+fn privileges_are_given_up_before_the_disk_is_served() {
+    let scene = Scene::new();
+    let Some(served) = scene.serve("ip link set lo up; exec \"$VBLADE\" 7 3 lo disk.img") else { return };
+    assert!(served.first_line().ends_with("O_RDWR"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).expect("a process");
+    let value = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of the status");
+        u64::from_str_radix(line.trim_start_matches([':', '\t']), 16).expect("a number")
+    };
+    // CAP_DAC_OVERRIDE is number 1.
+    let sets = ["CapEff", "CapPrm", "CapInh", "CapAmb", "NoNewPrivs"].map(value);
+    assert_eq!(sets, [1 << 1, 1 << 1, 0, 0, 1], "{status}");
 }
 
 #[test]

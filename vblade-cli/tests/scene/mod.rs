@@ -82,6 +82,19 @@ impl Scene {
         Some(Served::new(child))
     }
 
+    /// Waits until the file `name` contains `text`.
+    pub(crate) fn await_text(&self, name: &str, text: &str) {
+        let start = Instant::now();
+        loop {
+            let content = fs::read_to_string(self.path(name)).expect("a text");
+            if content.contains(text) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in {content}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Neither was anything written to the disk, nor any state stored.
     pub(crate) fn assert_untouched(&self) {
         let disk = self.path("disk.img");
@@ -163,9 +176,14 @@ impl Served {
         self.child.id()
     }
 
+    /// Sends `signal`.
+    pub(crate) fn tell(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("a process");
+    }
+
     /// Sends `signal` and waits for the end.
     pub(crate) fn end(mut self, signal: Signal, patience: Duration) -> ExitStatus {
-        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("a process");
+        self.tell(signal);
         let start = Instant::now();
         while start.elapsed() < patience {
             if let Some(status) = self.child.try_wait().expect("a child") {

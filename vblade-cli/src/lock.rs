@@ -1,0 +1,68 @@
+//! That no other process serves the same file for writing: overlapping requests have an order within a process only.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+/// For how long a lock on a block device is tried for: udev holds one for moments, while it looks at the device.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+const RETRY: Duration = Duration::from_millis(20);
+
+/// An advisory lock (`flock`) on a file, held while this lives.
+#[derive(Debug)]
+pub(crate) struct FileLock {
+    _fd: OwnedFd,
+}
+
+impl FileLock {
+    /// Locks `path`: shared with other readers if `read_only`, otherwise for us alone.
+    ///
+    /// # Errors
+    ///
+    /// `WOULDBLOCK` when another process has it locked, else why it cannot be.
+    pub(crate) fn take(path: &Path, read_only: bool) -> Result<Self, Errno> {
+        // As in a check: neither waits for a FIFO that took the file's place, nor tells udev of a change when it is closed.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        let operation = if read_only {
+            FlockOperation::NonBlockingLockShared
+        } else {
+            FlockOperation::NonBlockingLockExclusive
+        };
+        let block = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) == FileType::BlockDevice;
+        let start = Instant::now();
+        loop {
+            match rustix::fs::flock(&fd, operation) {
+                Err(Errno::WOULDBLOCK) if block && start.elapsed() < PATIENCE => thread::sleep(RETRY),
+                Err(Errno::INTR) => {}
+                locked => return locked.map(|()| Self { _fd: fd }),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_locked_by_one_writer_or_by_readers() {
+        let file = NamedTempFile::new().expect("a file");
+        let take = |read_only| FileLock::take(file.path(), read_only);
+        let writer = take(false).expect("a lock");
+        assert_eq!(take(false).map(drop), Err(Errno::WOULDBLOCK));
+        assert_eq!(take(true).map(drop), Err(Errno::WOULDBLOCK));
+        drop(writer);
+        let readers = (take(true).expect("a lock"), take(true).expect("a second lock"));
+        assert_eq!(take(false).map(drop), Err(Errno::WOULDBLOCK));
+        drop(readers);
+        take(false).expect("nobody else's");
+    }
+}
