@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# What can be said of the code without running it.
+
+say "lint: formatting"
+cargo fmt --all --check
+
+say "lint: clippy"
+cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+say "lint: documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked --quiet
+
+say "lint: who may import whom"
+# normal_deps CRATE: every crate in its dependency tree, as it is built for users
+normal_deps() { cargo tree --locked -p "$1" -e normal --prefix none --format '{p}' | awk '{print $1}' | sort -u; }
+# forbid CRATE NAME...: fails when one of the names is in the tree of the crate
+forbid() {
+    local crate=$1 tree name
+    shift
+    tree=$(normal_deps "$crate")
+    for name in "$@"; do
+        if grep -qx -- "$name" <<<"$tree"; then
+            echo "x: $crate must not depend on $name: $(cargo tree --locked -p "$crate" -e normal -i "$name" --prefix none | tr '\n' ' ')" >&2
+            exit 1
+        fi
+    done
+    echo "$crate: none of $*"
+}
+forbid aoe-wire bdev aoe-target aoe-link vblade-cli bytes libc rustix tokio
+forbid bdev aoe-wire aoe-target aoe-link vblade-cli pnet tokio
+forbid aoe-target aoe-link vblade-cli pnet libc tokio
+forbid aoe-link vblade-cli tokio
+forbid vblade-cli tokio async-std
+for crate in aoe-wire bdev aoe-target aoe-link vblade-cli; do
+    if cargo tree --locked -p "$crate" -e normal,features --prefix none | grep -q 'bdev feature "testing"'; then
+        echo "x: $crate builds bdev's test tools into the product" >&2
+        exit 1
+    fi
+done
+# Words that name another layer's business.
+if grep -rniE '\b(aoe|ethernet|ata)\b' bdev/src; then
+    echo "x: bdev knows no network protocol" >&2
+    exit 1
+fi
+if grep -rnE '\b(std::fs|std::net|std::thread|Instant|SystemTime|unsafe)\b' aoe-target/src | grep -vE ':\s*//|forbid\(unsafe_code\)'; then
+    echo "x: aoe-target is pure: no files, sockets, threads, clocks, unsafe code" >&2
+    exit 1
+fi
+
+say "lint: aoe-wire without std"
+. scripts/no-std.sh
+
+say "lint: licences and sources of dependencies"
+cargo deny --locked --log-level error check licenses bans sources
+
+say "lint: packages"
+for crate in aoe-wire bdev aoe-target aoe-link vblade-cli; do
+    cargo package --list --locked --allow-dirty -p "$crate" >/dev/null
+done
+# Without the network nothing can be published; packaging and building what was packed is as far as it goes.
+cargo package --workspace --locked --allow-dirty --offline --quiet --exclude benches --exclude e2e
+
+say "lint: shell scripts"
+git ls-files -co --exclude-standard | while read -r file; do
+    case $file in
+        *.sh | x | .ci/run) echo "$file" ;;
+        *) head -c 20 "$file" 2>/dev/null | tr -d '\0' | grep -qE '^#!.*(ba)?sh' && echo "$file" ;;
+    esac || true
+done | xargs shellcheck -x --source-path=SCRIPTDIR
+
+say "lint: man page"
+mkdir -p target/assets
+VBLADE_ASSETS_DIR=$PWD/target/assets cargo build --quiet --locked -p vblade-cli
+# clap_mangen draws some layout warnings; errors are ours.
+mandoc -T lint -W error target/assets/vblade.8
