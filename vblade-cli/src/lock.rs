@@ -20,16 +20,16 @@ pub(crate) struct FileLock {
 }
 
 impl FileLock {
-    /// Locks `path`: shared with other readers if `read_only`, otherwise for us alone.
+    /// Locks `path`: for us alone, or `shared` with others who say the same.
     ///
     /// # Errors
     ///
     /// `WOULDBLOCK` when another process has it locked, else why it cannot be.
-    pub(crate) fn take(path: &Path, read_only: bool) -> Result<Self, Errno> {
+    pub(crate) fn take(path: &Path, shared: bool) -> Result<Self, Errno> {
         // As in a check: neither waits for a FIFO that took the file's place, nor tells udev of a change when it is closed.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        let operation = if read_only {
+        let operation = if shared {
             FlockOperation::NonBlockingLockShared
         } else {
             FlockOperation::NonBlockingLockExclusive
@@ -53,16 +53,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_locked_by_one_writer_or_by_readers() {
+    fn a_file_is_locked_by_one_or_shared() {
         let file = NamedTempFile::new().expect("a file");
-        let take = |read_only| FileLock::take(file.path(), read_only);
-        let writer = take(false).expect("a lock");
+        let take = |shared| FileLock::take(file.path(), shared);
+        let alone = take(false).expect("a lock");
         assert_eq!(take(false).map(drop), Err(Errno::WOULDBLOCK));
         assert_eq!(take(true).map(drop), Err(Errno::WOULDBLOCK));
-        drop(writer);
-        let readers = (take(true).expect("a lock"), take(true).expect("a second lock"));
+        drop(alone);
+        let sharers = (take(true).expect("a lock"), take(true).expect("a second lock"));
         assert_eq!(take(false).map(drop), Err(Errno::WOULDBLOCK));
-        drop(readers);
+        drop(sharers);
         take(false).expect("nobody else's");
     }
 }

@@ -35,7 +35,9 @@ impl Stack {
     /// When another process has it locked, unless the user said to go on.
     pub(crate) fn lock(export: &Export) -> Result<Option<FileLock>, Error> {
         let path = &export.file.path;
-        match FileLock::take(path, export.file.read_only) {
+        // Parts of one file are often served side by side. Parts that overlap are not noticed.
+        let part = export.file.offset != 0 || export.file.length.is_some();
+        match FileLock::take(path, export.file.read_only || part) {
             Ok(lock) => return Ok(Some(lock)),
             Err(Errno::WOULDBLOCK) if export.force => {
                 warn!("{}: another process has it locked, and may write to it, too", path.display());

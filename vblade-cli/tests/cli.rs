@@ -251,9 +251,9 @@ fn an_address_that_another_process_serves_on_the_interface_is_refused_unless_for
 }
 
 #[test]
-fn a_file_that_another_process_serves_is_refused_unless_both_read_or_forced() {
+fn a_file_that_another_process_serves_is_refused_unless_both_read_or_serve_parts_or_forced() {
     let scene = Scene::new();
-    for (first, second) in [("", ""), ("", "-r"), ("-r", "")] {
+    for (first, second) in [("", ""), ("", "-r"), ("-r", ""), ("", "-l 8"), ("-o 8", "")] {
         let setup = beside(&format!("{first} 7 3 lo disk.img"));
         let script = format!("{setup}\"$VBLADE\" {second} 7 4 lo disk.img");
         let Some(output) = scene.in_namespace(&script) else { return };
@@ -263,11 +263,11 @@ fn a_file_that_another_process_serves_is_refused_unless_both_read_or_forced() {
         scene.assert_untouched();
     }
 
-    for (first, second, warned) in [("-r", "-r", false), ("", "--force", true)] {
+    for (first, second, warned) in [("-r", "-r", false), ("-l 8", "-o 8", false), ("", "--force", true)] {
         let setup = beside(&format!("{first} 7 3 lo disk.img"));
         let script = format!("{setup}timeout -s TERM 1 \"$VBLADE\" {second} 7 4 lo disk.img");
         let Some(output) = scene.in_namespace(&script) else { return };
-        assert!(String::from_utf8_lossy(&output.stdout).contains("16 sectors"), "{second}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(" sectors O_RD"), "{second}: {output:?}");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(stderr.contains("WARN disk.img: another process has it locked"), warned, "{stderr}");
     }
