@@ -6,8 +6,8 @@ use zerocopy::byteorder::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::aoe::HEADER_LEN;
+use crate::error::WireError;
 use crate::eth::ETH_HEADER_LEN;
-use crate::frame::WireError;
 use crate::register::{AtaCommand, AtaError, AtaStatus};
 use crate::value::wire_flags;
 

@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::address::Address;
 use crate::aoe::{AOE_HEADER_LEN, AoeHeader, Command, ErrorCode, HEADER_LEN, VerFlags};
 use crate::ata::AtaArg;
+use crate::error::WireError;
 use crate::eth::{ETH_HEADER_LEN, ETHERTYPE, EthHeader, MIN_FRAME, MacAddr};
 use crate::mask::MaskArg;
 use crate::query::ConfigArg;
@@ -222,46 +223,6 @@ where
 
 fn truncated<T>(offset: usize, have: usize) -> WireError {
     WireError::Truncated { need: offset.saturating_add(size_of::<T>()), have: offset.saturating_add(have) }
-}
-
-/// Why bytes are not the frame, list or string they should be, or could not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
-    /// The frame ends too early. Both numbers count from its first byte.
-    #[error("the frame needs {need} bytes and has {have}")]
-    Truncated {
-        /// Bytes of headers and argument, or of the data the argument announces.
-        need: usize,
-        /// Bytes of the frame.
-        have: usize,
-    },
-    /// The EtherType is this instead of [`ETHERTYPE`].
-    #[error("EtherType {0:04x} is not AoE")]
-    NotAoe(u16),
-    /// A list has fewer entries than its count says.
-    #[error("the list counts {count} entries and has room for {have}")]
-    ListTooLong {
-        /// Entries announced, or to be written.
-        count: usize,
-        /// Whole entries that the payload, or the count field, can hold.
-        have: usize,
-    },
-    /// A config string is longer than the protocol or its frame allows.
-    #[error("the config string counts {len} bytes and has room for {have}")]
-    ConfigTooLong {
-        /// Bytes announced, or to be written.
-        len: usize,
-        /// Bytes that the payload can hold, at most [`MAX_CONFIG`](crate::MAX_CONFIG).
-        have: usize,
-    },
-    /// The buffer is too small for the frame to be written.
-    #[error("the frame takes {need} bytes and the buffer has {have}")]
-    NoRoom {
-        /// Bytes of the frame.
-        need: usize,
-        /// Bytes of the buffer.
-        have: usize,
-    },
 }
 
 impl WireError {

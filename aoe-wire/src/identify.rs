@@ -5,7 +5,7 @@ use zerocopy::byteorder::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::ata::{ATA_HEADER_LEN, Lba, SECTOR};
-use crate::frame::WireError;
+use crate::error::WireError;
 use crate::identity::{AtaText, Identity};
 
 /// Word numbers that are used from more than one place, and the ranges of the texts.

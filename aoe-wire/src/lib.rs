@@ -88,6 +88,7 @@ mod address;
 mod aoe;
 mod ata;
 mod emit;
+mod error;
 mod eth;
 mod frame;
 mod identify;
@@ -108,8 +109,9 @@ pub use crate::ata::{
 pub use crate::emit::{
     RequestHeader, build_advertisement, build_ata, build_config, build_mask, build_reserve,
 };
+pub use crate::error::WireError;
 pub use crate::eth::{ETH_HEADER_LEN, ETHERTYPE, EthHeader, MIN_FRAME, MacAddr, MacAddrError};
-pub use crate::frame::{Arg, ArgMut, Packet, PacketMut, WireError, pad};
+pub use crate::frame::{Arg, ArgMut, Packet, PacketMut, pad};
 pub use crate::identify::{IdentifyDevice, IdentifyFeatures, Smart, Trim};
 pub use crate::identity::{AtaText, Identity, IdentityError, IdentityField};
 pub use crate::mask::{

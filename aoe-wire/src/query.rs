@@ -4,7 +4,7 @@ use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::aoe::{HEADER_LEN, VerFlags};
-use crate::frame::WireError;
+use crate::error::WireError;
 use crate::value::wire_code;
 
 /// Bytes of the longest config string.

@@ -3,8 +3,8 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::aoe::HEADER_LEN;
+use crate::error::WireError;
 use crate::eth::{ETH_HEADER_LEN, MacAddr};
-use crate::frame::WireError;
 use crate::value::wire_code;
 
 /// Bytes of the Ethernet, AoE and reserve headers: where the MAC list begins.
