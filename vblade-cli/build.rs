@@ -37,7 +37,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
         &[
             "Opening the interface takes root or CAP_NET_RAW, which the file can have: setcap cap_net_raw+ep $(command -v vblade). \
              A large receive buffer takes CAP_NET_ADMIN besides, or a larger limit: sysctl -w net.core.rmem_max=8388608.",
-            "Once everything is open, vblade gives up all capabilities but CAP_DAC_OVERRIDE, by which root keeps what initiators set in \
+            "Once everything is open, vblade gives up all capabilities but CAP_DAC_OVERRIDE and CAP_FOWNER, by which root keeps what initiators set in \
              a directory of another user, and sets no_new_privs.",
         ],
     ),

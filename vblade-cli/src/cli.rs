@@ -90,6 +90,9 @@ pub(crate) struct Cli {
     pub(crate) offset: String,
 
     /// Sectors of 512 bytes to export, at least 1 [default: all after the offset]
+    ///
+    /// A file of which only a part is exported, by -o or -l, is not locked against others that export a part: see to it that the
+    /// parts do not overlap.
     #[arg(short, long, value_name = "sectors", allow_negative_numbers = true)]
     pub(crate) length: Option<String>,
 

@@ -64,7 +64,7 @@ fn run() -> Result<(), Error> {
     let signals = Signals::new().map_err(|source| Error::System { doing: "take over signals", source })?;
     Stack::check(&export)?;
     let mut link = PnetLink::open(&export.netif, export.link)?;
-    let _claim = if export.force { None } else { Some(take_address(&export, &mut link)?) };
+    let _claim = take_address(&export, &mut link)?;
     let state = StateFile::locate(
         export.target.address,
         &export.file.path,
@@ -110,11 +110,17 @@ fn run() -> Result<(), Error> {
 }
 
 /// Makes the address ours among the processes here, and asks whether it is free elsewhere.
-fn take_address(export: &Export, link: &mut PnetLink) -> Result<Claim, Error> {
+fn take_address(export: &Export, link: &mut PnetLink) -> Result<Option<Claim>, Error> {
     let (address, netif) = (export.target.address, &export.netif);
-    let claim = Claim::take(address, netif)
-        .map_err(|source| Error::System { doing: "claim the address", source })?
-        .ok_or_else(|| Error::Served { address, netif: netif.clone() })?;
+    let claim =
+        Claim::take(address, netif).map_err(|source| Error::System { doing: "claim the address", source })?;
+    if export.force {
+        // Held if it is free, so that the next one is told.
+        return Ok(claim);
+    }
+    if claim.is_none() {
+        return Err(Error::Served { address, netif: netif.clone() });
+    }
     if !link.info().up {
         info!(netif, "link is down: whether {address} is free there is not known");
         return Ok(claim);
