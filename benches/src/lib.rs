@@ -10,6 +10,13 @@
 //!
 //! `cargo bench -p benches` runs the first four, `cargo bench -p benches -- --test` only shows that they run. Figures are a machine's own:
 //! keep them with its name and the date, and compare within one machine.
+//!
+//! ```
+//! // A read of two sectors, as the engine gets it.
+//! let frame = benches::read(7, 64, 2);
+//! println!("{}", aoe_wire::show(&frame));
+//! assert_eq!(frame.len(), 60);
+//! ```
 
 use std::time::Duration;
 

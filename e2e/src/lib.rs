@@ -20,6 +20,13 @@
 //!
 //! # Panics
 //!
+//! ```
+//! // Two sectors from LBA 64, as the Linux driver asks for them: 36 bytes, padded to 60.
+//! let frame = e2e::request::read(64, 2).bytes();
+//! assert_eq!(frame.len(), 60);
+//! assert_eq!(frame[24..28], [0x40, 0, 2, 0x24]);
+//! ```
+//!
 //! This is test code: whatever goes wrong panics, and the message holds the bytes of the frames concerned.
 
 pub mod client;
