@@ -14,12 +14,13 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
+use aoe_l2::{Frame, Link};
 use aoe_link::{PnetLink, PnetOptions};
-use aoe_target::{Frame, IoBuf, Link};
 use aoe_wire::{
     AFlags, Address, Arg, AtaArg, AtaCommand, ConfigCommand, IdentifyDevice, Lba, MacAddr, Packet,
     RequestHeader, SECTOR, Tag, build_ata, build_config, show,
 };
+use bdev::IoBuf;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

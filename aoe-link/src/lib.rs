@@ -1,4 +1,4 @@
-//! Links: ways to move ATA over Ethernet frames, each an implementation of [`aoe_target::Link`].
+//! Links: ways to move ATA over Ethernet frames, each an implementation of [`aoe_l2::Link`].
 //!
 //! | Link | Moves frames | Feature |
 //! |---|---|---|
@@ -6,13 +6,13 @@
 //! | `PnetLink` | through an Ethernet interface, by a pnet datalink channel | `pnet` (default) |
 //!
 //! A link owns the memory of its frames and never waits. It survives what an interface goes through (down, up, gone and back, another
-//! MTU or address, full queues): these show in [`LinkInfo`](aoe_target::LinkInfo) and in [`LinkCounters`].
+//! MTU or address, full queues): these show in [`LinkInfo`](aoe_l2::LinkInfo) and in [`LinkCounters`].
 //!
 //! ```
 //! use std::collections::VecDeque;
 //!
 //! use aoe_link::MemLink;
-//! use aoe_target::{Frame, Link};
+//! use aoe_l2::{Frame, Link};
 //! use aoe_wire::MacAddr;
 //!
 //! let (mut near, mut far) = MemLink::pair(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]), 1500);
@@ -33,6 +33,7 @@ mod mem;
 #[cfg(feature = "pnet")]
 mod pnet;
 
+pub use aoe_l2::{Frame, Link, LinkInfo};
 pub use counters::LinkCounters;
 pub use mem::MemLink;
 #[cfg(feature = "pnet")]

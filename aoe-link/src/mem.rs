@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aoe_target::{Link, LinkInfo};
+use aoe_l2::{Link, LinkInfo};
 use aoe_wire::{ETH_HEADER_LEN, MIN_FRAME, MacAddr};
 use bytes::BytesMut;
 
@@ -29,7 +29,7 @@ const SPARE: usize = 64;
 /// use std::collections::VecDeque;
 ///
 /// use aoe_link::MemLink;
-/// use aoe_target::Link;
+/// use aoe_l2::Link;
 /// use aoe_wire::MacAddr;
 /// use bytes::BytesMut;
 ///
@@ -178,7 +178,7 @@ fn capacity(mtu: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use aoe_target::Frame;
+    use aoe_l2::Frame;
     use aoe_wire::ETHERTYPE;
 
     use super::*;

@@ -17,7 +17,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
-use aoe_target::{Link, LinkInfo};
+use aoe_l2::{Link, LinkInfo};
 use bdev::{AlignedBuf, IoBuf};
 use tracing::{info, warn};
 
@@ -52,7 +52,7 @@ pub struct PnetOptions {
     /// Address alignment of byte 36 of every frame in bytes, rounded up to a power of two, at most 64 KiB. Default 512.
     pub payload_align: usize,
     /// Frames that can be out at the same time, at least 1. They are allocated when first needed. Default 1280,
-    /// some more than the requests that a server takes ([`MAX_REQUESTS`](aoe_target::MAX_REQUESTS)).
+    /// some more than the 1024 requests that a target's server takes.
     pub pool: usize,
 }
 
@@ -90,7 +90,7 @@ impl Default for PnetOptions {
 ///
 /// ```no_run
 /// use aoe_link::{PnetLink, PnetOptions};
-/// use aoe_target::Link;
+/// use aoe_l2::Link;
 ///
 /// let mut link = PnetLink::open("eth0", PnetOptions { payload_align: 4096, ..PnetOptions::default() })?;
 /// println!("{}: {} MTU {}", link.name(), link.info().mac, link.info().mtu);

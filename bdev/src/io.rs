@@ -163,6 +163,11 @@ impl<B> Io<B> {
         &self.buf
     }
 
+    /// The whole buffer, to be changed: a queue that reads into it, a layer that changes what is written.
+    pub fn buf_mut(&mut self) -> &mut B {
+        &mut self.buf
+    }
+
     /// Ends the request with `status` and returns the buffer. Only a queue calls this, exactly once.
     pub fn done(self, status: Status) -> Done<B> {
         let Self { span, tag, buf, live } = self;

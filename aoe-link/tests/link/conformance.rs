@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use aoe_target::{Frame, Link};
+use aoe_l2::{Frame, Link};
 use aoe_wire::MacAddr;
 use bdev::IoBuf;
 

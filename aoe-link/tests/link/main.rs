@@ -10,7 +10,7 @@ mod pnet;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use aoe_target::{Frame, Link};
+use aoe_l2::{Frame, Link};
 use aoe_wire::MacAddr;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -81,7 +81,7 @@ fn receive_now<L: Link>(link: &mut L) -> Vec<L::Frame> {
 }
 
 /// Asks `link` until `what` holds of its info.
-fn until<L: Link>(link: &mut L, what: impl Fn(&aoe_target::LinkInfo) -> bool) {
+fn until<L: Link>(link: &mut L, what: impl Fn(&aoe_l2::LinkInfo) -> bool) {
     let start = Instant::now();
     while !what(&link.info()) {
         assert!(start.elapsed() < PATIENCE, "still {:?}", link.info());

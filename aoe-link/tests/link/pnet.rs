@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use aoe_l2::Link;
 use aoe_link::{OpenError, PnetLink, PnetOptions};
-use aoe_target::Link;
 use aoe_wire::MacAddr;
 use bdev::{AlignedBuf, IoBuf};
 

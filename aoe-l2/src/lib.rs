@@ -1,4 +1,9 @@
-//! What moves frames: [`Link`] and [`Frame`].
+//! What moves ATA over Ethernet frames: [`Link`] and [`Frame`], the vocabulary that engines and links share.
+//!
+//! An engine (a target, an initiator) is written on these traits and knows no socket; a link (a raw socket, a ring, a pair of ends in
+//! memory) implements them and knows no protocol beyond the EtherType. Frames are owned and move: received, changed in place, sent, or
+//! given back.
+#![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::io;
@@ -51,7 +56,7 @@ impl Frame for AlignedBuf {
 /// What a link says of itself. Cheap to copy; asked for at every turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkInfo {
-    /// The interface's own address: the source of every reply.
+    /// The interface's own address: the source of every frame.
     pub mac: MacAddr,
     /// The interface's MTU in bytes, which excludes the 14-byte Ethernet header.
     pub mtu: u32,
@@ -59,7 +64,7 @@ pub struct LinkInfo {
     pub payload_align: u32,
     /// Whether frames can pass. A link that is down keeps being asked.
     pub up: bool,
-    /// Grows whenever `mac`, `mtu` or `up` changed or the interface was created anew: the server then advertises again.
+    /// Grows whenever `mac`, `mtu` or `up` changed or the interface was created anew: a target then advertises again.
     pub generation: u64,
 }
 
@@ -76,7 +81,7 @@ pub trait Link {
     /// The link as [`recv`](Self::recv) last saw it.
     fn info(&self) -> LinkInfo;
 
-    /// A frame of length 0 with room for the link's MTU, for advertisements and copies; `None` when the pool is exhausted.
+    /// A frame of length 0 with room for the link's MTU, for frames that answer no other; `None` when the pool is exhausted.
     fn alloc(&mut self) -> Option<Self::Frame>;
 
     /// Takes back a frame that is not sent. By default it is dropped, which suits a link without a pool.

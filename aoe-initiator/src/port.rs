@@ -1,0 +1,65 @@
+//! One link at work: what was received, what is to be sent.
+
+use std::collections::VecDeque;
+use std::io;
+
+use aoe_l2::{Frame, Link, LinkInfo};
+use aoe_wire::WireError;
+
+/// Frames that wait for a link that takes none; beyond them nothing new is sent by it.
+const BACKLOG: usize = 256;
+
+/// Names a link of an initiator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub(crate) usize);
+
+pub(crate) struct Port<L: Link> {
+    pub(crate) link: L,
+    /// The link as it was at the beginning of this turn.
+    pub(crate) info: LinkInfo,
+    pub(crate) tx: VecDeque<L::Frame>,
+    pub(crate) rx: Vec<L::Frame>,
+}
+
+impl<L: Link> Port<L> {
+    pub(crate) fn new(link: L) -> Self {
+        let info = link.info();
+        Self { link, info, tx: VecDeque::new(), rx: Vec::new() }
+    }
+
+    /// Whether a frame can be queued now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.tx.len() < BACKLOG
+    }
+
+    /// Takes a frame, has it written (the function returns its length), and queues it. False when there is no frame to be had.
+    pub(crate) fn queue(&mut self, write: impl FnOnce(&mut L::Frame) -> Result<usize, WireError>) -> bool {
+        if !self.has_room() {
+            return false;
+        }
+        let Some(mut frame) = self.link.alloc() else { return false };
+        let room =
+            frame.capacity().min(self.info.mtu as usize + aoe_wire::ETH_HEADER_LEN).max(aoe_wire::MIN_FRAME);
+        frame.set_len(room.min(frame.capacity()));
+        match write(&mut frame) {
+            Ok(len) => {
+                frame.set_len(len);
+                self.tx.push_back(frame);
+                true
+            }
+            Err(_) => {
+                self.link.recycle(frame);
+                false
+            }
+        }
+    }
+
+    /// Gives the link what is queued. Returns how many frames it took.
+    pub(crate) fn flush(&mut self) -> io::Result<usize> {
+        let waiting = self.tx.len();
+        if waiting > 0 {
+            self.link.send(&mut self.tx)?;
+        }
+        Ok(waiting - self.tx.len())
+    }
+}
