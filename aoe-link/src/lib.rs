@@ -4,9 +4,10 @@
 //! |---|---|---|
 //! | [`MemLink`] | between two ends in memory, for tests, benchmarks and embedders | |
 //! | `PnetLink` | through an Ethernet interface, by a pnet datalink channel | `pnet` (default) |
+//! | `PacketLink` | through an Ethernet interface of Linux, by a packet socket, many to a system call | `packet` (default) |
 //!
 //! A link owns the memory of its frames and never waits. It survives what an interface goes through (down, up, gone and back, another
-//! MTU or address, full queues): these show in [`LinkInfo`](aoe_l2::LinkInfo) and in [`LinkCounters`].
+//! MTU or address, full queues): these show in [`LinkInfo`] and in [`LinkCounters`].
 //!
 //! ```
 //! use std::collections::VecDeque;
@@ -30,14 +31,22 @@
 
 mod counters;
 mod mem;
+#[cfg(any(feature = "pnet", all(feature = "packet", target_os = "linux")))]
+mod netif;
+#[cfg(all(feature = "packet", target_os = "linux"))]
+mod packet;
 #[cfg(feature = "pnet")]
 mod pnet;
 
 pub use aoe_l2::{Frame, Link, LinkInfo};
 pub use counters::LinkCounters;
 pub use mem::MemLink;
+#[cfg(any(feature = "pnet", all(feature = "packet", target_os = "linux")))]
+pub use netif::{MIN_MTU, NetifOptions, OpenError};
+#[cfg(all(feature = "packet", target_os = "linux"))]
+pub use packet::PacketLink;
 #[cfg(feature = "pnet")]
-pub use pnet::{MIN_MTU, OpenError, PnetLink, PnetOptions};
+pub use pnet::{PnetLink, PnetOptions};
 
 use aoe_wire::{ETH_HEADER_LEN, ETHERTYPE};
 

@@ -2,10 +2,14 @@
 
 mod conformance;
 mod mem;
-#[cfg(all(feature = "pnet", target_os = "linux"))]
+#[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
+mod netif;
+#[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
 mod netns;
-#[cfg(all(feature = "pnet", target_os = "linux"))]
-mod pnet;
+#[cfg(all(feature = "packet", target_os = "linux"))]
+mod packet;
+#[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
+mod veth;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -60,6 +60,11 @@ pub(crate) fn tuntap(name: &str, mode: &str) -> bool {
     works("ip", &format!("tuntap add name {name} mode {mode}"))
 }
 
+/// Makes an interface that sends through the one `below`, or tells that the system has none such.
+pub(crate) fn macvlan(name: &str, below: &str) -> bool {
+    works("ip", &format!("link add link {below} name {name} type macvlan"))
+}
+
 /// Gives an interface a queue with these `words` of tc-tbf(8), or tells that the system has none.
 pub(crate) fn limit(interface: &str, words: &str) -> bool {
     works("tc", &format!("qdisc add dev {interface} root tbf {words}"))

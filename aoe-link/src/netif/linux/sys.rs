@@ -1,12 +1,15 @@
-//! Socket and interface calls that rustix does not have; the only unsafe code of this crate.
+//! Socket and interface calls that rustix does not have.
 //!
-//! Why at all: pnet hides the descriptor it opens and sets no option, and the interface's state must be read in the network namespace
-//! of the socket, which `/sys` does not promise.
+//! Why at all: packet sockets are known to neither rustix nor the standard library, and the interface's state must be read in the
+//! network namespace of the socket, which `/sys` does not promise.
 #![expect(unsafe_code, reason = "system calls by libc")]
 
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::{io, mem, ptr};
 
+#[cfg(feature = "packet")]
+use aoe_wire::ETHERTYPE;
 use aoe_wire::MacAddr;
 
 /// `SIOCGIFFLAGS`: the flags (`IFF_UP`, `IFF_RUNNING`, …) of the interface `name`.
@@ -68,18 +71,53 @@ pub(super) fn accept_only_frames_for_us(socket: BorrowedFd<'_>) -> io::Result<()
         step((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
     ];
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    let len = mem::size_of_val(&filter) as libc::socklen_t;
-    // SAFETY: the descriptor is open while it is borrowed; the pointer is valid for `len` bytes, which hold a program whose own pointer
-    // is valid for its four steps; the kernel copies both before it returns (socket(7)).
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_FILTER,
-            ptr::from_ref(&filter).cast(),
-            len,
-        )
-    };
+    // SAFETY: this option takes a `sock_fprog`, whose pointer is valid for the four steps that its length tells; the kernel copies them
+    // before it returns (socket(7)).
+    unsafe { set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter) }
+}
+
+/// `PACKET_IGNORE_OUTGOING`: the kernel does not even copy outgoing frames for this socket. Older kernels than 4.20 do not know it.
+pub(super) fn ignore_outgoing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: this option takes an integer (packet(7)).
+    unsafe { set_option(socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on) }
+}
+
+/// `PACKET_QDISC_BYPASS`: frames go to the interface's driver without a queue in between.
+#[cfg(feature = "packet")]
+pub(super) fn bypass_qdisc(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: this option takes an integer (packet(7)).
+    unsafe { set_option(socket, libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, &on) }
+}
+
+/// # Safety
+///
+/// `value` must be what the option takes, and every pointer in it be valid for what the kernel reads or keeps of it.
+unsafe fn set_option<T>(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    let len = mem::size_of_val(value) as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed; the pointer is valid for `len` bytes; the caller answers for their meaning.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, ptr::from_ref(value).cast(), len) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Binds a packet socket to the interface with this `index` and to AoE's EtherType: from then on, frames arrive.
+#[cfg(feature = "packet")]
+pub(super) fn bind(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    // SAFETY: `sockaddr_ll` is made of integers: all zero is a valid value of it.
+    let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as libc::c_ushort;
+    address.sll_protocol = ETHERTYPE.to_be();
+    address.sll_ifindex = index.cast_signed();
+    let len = mem::size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the descriptor is open while it is borrowed; the pointer is valid for `len` bytes, which hold a packet socket's address.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), len) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -99,4 +137,30 @@ pub(super) fn take_overflow(socket: BorrowedFd<'_>) -> io::Result<u32> {
         )
     };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(stats.tp_drops) }
+}
+
+/// The names of all interfaces of the network namespace that the calling thread is in; none when the system does not tell.
+pub(super) fn names() -> Vec<String> {
+    let mut names = Vec::new();
+    // SAFETY: takes nothing; the answer is null or a list that is ours until it is freed below.
+    let list = unsafe { libc::if_nameindex() };
+    if list.is_null() {
+        return names;
+    }
+    let mut entry = list;
+    loop {
+        // SAFETY: `entry` began at the list's first element and is moved on only past elements that are not the last, which has no name
+        // (if_nameindex(3)).
+        let name = unsafe { (*entry).if_name };
+        if name.is_null() {
+            break;
+        }
+        // SAFETY: a name that is not null points to a string that ends with a zero and lives as long as the list.
+        names.push(unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned());
+        // SAFETY: this element was not the last, so the next one belongs to the same list.
+        entry = unsafe { entry.add(1) };
+    }
+    // SAFETY: `list` came from if_nameindex, was not freed yet, and nothing above keeps a pointer into it.
+    unsafe { libc::if_freenameindex(list) };
+    names
 }

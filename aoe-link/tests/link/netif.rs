@@ -1,111 +1,71 @@
-//! [`PnetLink`] over real (virtual) interfaces, each test in a network namespace of its own.
+//! Every link over a network interface, on real (virtual) ones, each test in a network namespace of its own.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use aoe_l2::Link;
-use aoe_link::{OpenError, PnetLink, PnetOptions};
+use aoe_link::{NetifOptions, OpenError};
 use aoe_wire::MacAddr;
-use bdev::{AlignedBuf, IoBuf};
+use bdev::IoBuf;
 
 use crate::conformance::{self, Rig};
-use crate::netns::{in_netns, inside, ip, limit, skip, tuntap};
+use crate::netns::{inside, ip, skip, tuntap};
+use crate::veth::{Netif, TBF, Veth, count_wakeups, create_veth, create_veth_down, leave_waiting, slow_down};
 use crate::{FAR, NEAR, frame, receive, receive_now, send, until, wait};
 
 const TUN: &str = "access to /dev/net/tun";
-const TBF: &str = "tc (iproute2) and the kernel's tbf queue";
 
-/// Two interfaces that are each other's wire, both opened.
-struct Veth {
-    near: PnetLink,
-    far: PnetLink,
-}
+/// Defines the tests `$name` of the link `$link`.
+macro_rules! tests_of {
+    ($module:ident, $link:ident, [$($name:ident)+]) => {
+        mod $module {
+            use aoe_link::$link;
 
-impl Veth {
-    fn new(options: PnetOptions) -> Self {
-        create_veth();
-        let mut veth = Self::open(options);
-        // Until then the system drops frames without a word.
-        until(&mut veth.near, |info| info.up);
-        until(&mut veth.far, |info| info.up);
-        veth
-    }
+            use crate::netns::in_netns;
 
-    fn open(options: PnetOptions) -> Self {
-        Self { near: PnetLink::open("near", options).unwrap(), far: PnetLink::open("far", options).unwrap() }
-    }
-}
+            in_netns! {$(
+                fn $name() {
+                    super::$name::<$link>();
+                }
+            )+}
 
-fn create_veth() {
-    create_veth_down();
-    ip("link set near up");
-    ip("link set far up");
-}
-
-fn create_veth_down() {
-    ip("link add name near address 02:00:00:00:00:0a type veth peer name far address 02:00:00:00:00:0b");
-}
-
-/// Sends `frames` from the near end and comes back when they are in the sockets of the far end.
-fn leave_waiting(rig: &mut Veth, frames: Vec<AlignedBuf>) {
-    let sent = frames.len();
-    let mut witness = PnetLink::open("far", PnetOptions::default()).unwrap();
-    send(&mut rig.near, frames);
-    assert_eq!(receive(&mut witness, sent).len(), sent);
-}
-
-impl Rig for Veth {
-    type Link = PnetLink;
-
-    fn near(&mut self) -> &mut PnetLink {
-        &mut self.near
-    }
-
-    fn far(&mut self) -> &mut PnetLink {
-        &mut self.far
-    }
-
-    fn set_mtu(&mut self, mtu: u32) {
-        ip(&format!("link set near mtu {mtu}"));
-        ip(&format!("link set far mtu {mtu}"));
-    }
-
-    fn set_up(&mut self, up: bool) {
-        ip(if up { "link set near up" } else { "link set near down" });
-    }
-
-    fn dropped(&mut self) -> u64 {
-        self.near.counters().tx_dropped
-    }
-}
-
-/// Waits and receives for `span`; tells how often the link woke up.
-fn count_wakeups(link: &mut PnetLink, span: Duration) -> usize {
-    let start = Instant::now();
-    let mut wakeups = 0;
-    while start.elapsed() < span {
-        if wait(link, span.saturating_sub(start.elapsed())) {
-            wakeups += 1;
-            link.recv(&mut Vec::new()).unwrap();
+            #[test]
+            fn a_missing_permission_is_told_with_the_remedy() {
+                super::a_missing_permission_is_told_with_the_remedy::<$link>(concat!(
+                    module_path!(),
+                    "::a_missing_permission_is_told_with_the_remedy"
+                ));
+            }
         }
-    }
-    wakeups
+    };
 }
 
-in_netns! {
-    fn the_pnet_link_conforms() {
-        conformance::run(&mut Veth::new(PnetOptions::default()));
+/// Runs tests, which are generic over the link, with each.
+macro_rules! over_every_link {
+    ($(fn $name:ident<L>() $body:block)+) => {
+        $(fn $name<L: Netif>() $body)+
+
+        #[cfg(feature = "pnet")]
+        tests_of!(pnet, PnetLink, [$($name)+]);
+        #[cfg(feature = "packet")]
+        tests_of!(packet, PacketLink, [$($name)+]);
+    };
+}
+
+over_every_link! {
+    fn the_link_conforms<L>() {
+        conformance::run(&mut Veth::<L>::new(NetifOptions::default()));
     }
 
-    fn the_pnet_link_conforms_with_payloads_aligned_to_pages() {
-        let mut rig = Veth::new(PnetOptions { payload_align: 4096, ..PnetOptions::default() });
+    fn the_link_conforms_with_payloads_aligned_to_pages<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions { payload_align: 4096, ..NetifOptions::default() });
         assert_eq!(rig.near.info().payload_align, 4096);
         conformance::run(&mut rig);
     }
 
-    fn an_interface_that_is_down_is_opened_and_serves_when_it_comes_up() {
+    fn an_interface_that_is_down_is_opened_and_serves_when_it_comes_up<L>() {
         create_veth();
         ip("link set near down");
-        let mut rig = Veth::open(PnetOptions::default());
+        let mut rig = Veth::<L>::open(NetifOptions::default());
         assert!(!rig.near.info().up);
         rig.set_up(true);
         until(&mut rig.near, |info| info.up);
@@ -114,8 +74,8 @@ in_netns! {
         assert_eq!(receive(&mut rig.near, 1).len(), 1);
     }
 
-    fn a_link_that_is_down_does_not_spin() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn a_link_that_is_down_does_not_spin<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         rig.set_up(false);
         until(&mut rig.near, |info| !info.up);
         let wakeups = count_wakeups(&mut rig.near, Duration::from_millis(200));
@@ -124,17 +84,27 @@ in_netns! {
         assert!(wakeups < 10, "{wakeups} wakeups of the other end in 200 ms");
     }
 
-    fn a_lost_carrier_takes_the_link_down() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn a_lost_carrier_takes_the_link_down<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         ip("link set far down");
         until(&mut rig.near, |info| !info.up);
         ip("link set far up");
         until(&mut rig.near, |info| info.up);
     }
 
-    fn an_interface_that_was_created_anew_is_told_although_it_looks_the_same() {
+    fn frames_sent_without_a_carrier_take_no_time<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
+        ip("link set far down");
+        until(&mut rig.near, |info| !info.up);
+        let frames: Vec<_> = (0..200).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
+        let start = Instant::now();
+        send(&mut rig.near, frames);
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+
+    fn an_interface_that_was_created_anew_is_told_although_it_looks_the_same<L>() {
         create_veth_down();
-        let mut link = PnetLink::open("near", PnetOptions::default()).unwrap();
+        let mut link = L::open("near", NetifOptions::default()).unwrap();
         receive_now(&mut link);
         let before = link.info();
         ip("link del near");
@@ -143,8 +113,8 @@ in_netns! {
         assert_eq!((link.info().up, link.info().mac), (false, before.mac));
     }
 
-    fn down_and_up_before_anybody_looked_is_told() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn down_and_up_before_anybody_looked_is_told<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         receive_now(&mut rig.near);
         let before = rig.near.info();
         rig.set_up(false);
@@ -152,8 +122,20 @@ in_netns! {
         until(&mut rig.near, |info| info.generation > before.generation && info.up);
     }
 
-    fn another_address_is_followed() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn a_frame_sent_before_anybody_looked_is_not_lost_to_what_the_socket_had_to_tell<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
+        receive_now(&mut rig.near);
+        let before = rig.near.info().generation;
+        rig.set_up(false);
+        rig.set_up(true);
+        let request = frame(&mut rig.near, FAR, 60, 1);
+        rig.near.send(&mut VecDeque::from([request])).unwrap();
+        assert_eq!(rig.near.counters().tx_dropped, 0);
+        until(&mut rig.near, |info| info.generation > before && info.up);
+    }
+
+    fn another_address_is_followed<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         let before = rig.near.info().generation;
         ip("link set near address 02:00:00:00:00:0c");
         let mac = MacAddr([2, 0, 0, 0, 0, 0x0c]);
@@ -163,8 +145,8 @@ in_netns! {
         assert_eq!(receive(&mut rig.near, 1).len(), 1);
     }
 
-    fn an_interface_that_is_removed_and_created_anew_serves_again() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn an_interface_that_is_removed_and_created_anew_serves_again<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         ip("link del near");
         for link in [&mut rig.near, &mut rig.far] {
             until(link, |info| !info.up);
@@ -186,8 +168,8 @@ in_netns! {
         assert_eq!(receive(&mut rig.near, 1)[0].bytes()[14..18], [0, 0, 0, 3]);
     }
 
-    fn one_that_is_no_ethernet_in_the_place_of_the_interface_does_not_serve() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn one_that_is_no_ethernet_in_the_place_of_the_interface_does_not_serve<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         ip("link del near");
         until(&mut rig.near, |info| !info.up);
         if !tuntap("near", "tun") {
@@ -199,8 +181,8 @@ in_netns! {
         assert_eq!(rig.near.info().generation, before);
     }
 
-    fn frames_that_wait_survive_a_larger_mtu() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn frames_that_wait_survive_a_larger_mtu<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         let frames = (0..100).map(|seed| frame(&mut rig.near, FAR, 1514, seed)).collect();
         leave_waiting(&mut rig, frames);
         rig.set_mtu(9000);
@@ -210,8 +192,8 @@ in_netns! {
         assert_eq!(rig.far.info().mtu, 9000);
     }
 
-    fn frames_that_wait_survive_the_link_going_down() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn frames_that_wait_survive_the_link_going_down<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         let frames = (0..100).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
         leave_waiting(&mut rig, frames);
         ip("link set far down");
@@ -219,16 +201,16 @@ in_netns! {
         assert!(!rig.far.info().up);
     }
 
-    fn an_mtu_that_carries_no_sector_takes_the_link_down() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn an_mtu_that_carries_no_sector_takes_the_link_down<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         rig.set_mtu(547);
         until(&mut rig.near, |info| info.mtu == 547 && !info.up);
         rig.set_mtu(1500);
         until(&mut rig.near, |info| info.mtu == 1500 && info.up);
     }
 
-    fn a_frame_longer_than_the_mtu_allows_is_refused_and_counted() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn a_frame_longer_than_the_mtu_allows_is_refused_and_counted<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         rig.set_mtu(9000);
         until(&mut rig.near, |info| info.mtu == 9000);
         let frames = vec![frame(&mut rig.near, FAR, 9014, 1), frame(&mut rig.near, FAR, 60, 2)];
@@ -240,8 +222,8 @@ in_netns! {
         assert_eq!(rig.far.counters().rx_refused, 1);
     }
 
-    fn frames_for_other_hosts_do_not_arrive_on_a_promiscuous_interface() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn frames_for_other_hosts_do_not_arrive_on_a_promiscuous_interface<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         ip("link set far promisc on");
         let other = frame(&mut rig.near, MacAddr([2, 0, 0, 0, 0, 0x0c]), 60, 1);
         let ours = frame(&mut rig.near, FAR, 60, 2);
@@ -251,8 +233,8 @@ in_netns! {
         assert_eq!(rx[0].bytes()[14..18], [0, 0, 0, 2]);
     }
 
-    fn frames_of_a_vlan_without_interface_do_not_arrive() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn frames_of_a_vlan_without_interface_do_not_arrive<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         for (vid, arrive) in [(5, 0), (0, 1)] {
             let mut tagged = frame(&mut rig.near, FAR, 64, 1);
             tagged.bytes_mut()[12..18].copy_from_slice(&[0x81, 0, 0, vid, 0x88, 0xa2]);
@@ -263,8 +245,8 @@ in_netns! {
         }
     }
 
-    fn frames_that_nobody_reads_are_counted() {
-        let mut rig = Veth::new(PnetOptions { recv_buffer: 64 << 10, ..PnetOptions::default() });
+    fn frames_that_nobody_reads_are_counted<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions { recv_buffer: 64 << 10, ..NetifOptions::default() });
         let frames = (0..500).map(|seed| frame(&mut rig.near, FAR, 1000, seed)).collect();
         leave_waiting(&mut rig, frames);
         let arrived = receive_now(&mut rig.far).len() as u64;
@@ -274,21 +256,21 @@ in_netns! {
         assert_eq!(rig.far.counters().rx_overflow, lost, "reading the counter does not change it");
     }
 
-    fn the_receive_buffer_is_as_large_as_asked_for_or_as_the_system_allows() {
+    fn the_receive_buffer_is_as_large_as_asked_for_or_as_the_system_allows<L>() {
         create_veth();
-        let link = PnetLink::open("near", PnetOptions::default()).unwrap();
+        let link = L::open("near", NetifOptions::default()).unwrap();
         let limit = std::fs::read_to_string("/proc/sys/net/core/rmem_max");
         let limit: usize = limit.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(212_992);
         assert!(link.recv_buffer() >= (8 << 20).min(limit), "{} bytes", link.recv_buffer());
-        let small = PnetLink::open("near", PnetOptions { recv_buffer: 65_536, ..PnetOptions::default() }).unwrap();
+        let small = L::open("near", NetifOptions { recv_buffer: 65_536, ..NetifOptions::default() }).unwrap();
         assert!(small.recv_buffer() < link.recv_buffer());
-        let large = PnetLink::open("near", PnetOptions { recv_buffer: usize::MAX, ..PnetOptions::default() }).unwrap();
+        let large = L::open("near", NetifOptions { recv_buffer: usize::MAX, ..NetifOptions::default() }).unwrap();
         assert!(large.recv_buffer() >= link.recv_buffer());
     }
 
-    fn an_exhausted_pool_leaves_frames_in_the_socket_without_spinning() {
-        let mut rig = Veth::new(PnetOptions { pool: 4, ..PnetOptions::default() });
-        rig.near = PnetLink::open("near", PnetOptions::default()).unwrap();
+    fn an_exhausted_pool_leaves_frames_in_the_socket_without_spinning<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions { pool: 4, ..NetifOptions::default() });
+        rig.near = L::open("near", NetifOptions::default()).unwrap();
         let frames = (0..10).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
         leave_waiting(&mut rig, frames);
         let mut rx = receive(&mut rig.far, 4);
@@ -311,9 +293,40 @@ in_netns! {
         assert_eq!(rig.far.counters().rx_overflow, 0);
     }
 
-    fn a_full_queue_of_the_interface_delays_frames_and_loses_none() {
-        let mut rig = Veth::new(PnetOptions::default());
-        if !limit("near", "rate 50mbit burst 2000 limit 4000") {
+    fn a_link_is_readable_until_it_is_read_to_its_end_and_when_frames_come_after_that<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
+        for round in 0..3 {
+            let frames = (0..100).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
+            leave_waiting(&mut rig, frames);
+            let mut rx = Vec::new();
+            while rx.len() < 100 {
+                assert!(wait(&rig.far, Duration::ZERO), "round {round}: not readable after {} frames", rx.len());
+                rig.far.recv(&mut rx).unwrap();
+            }
+            assert!(receive_now(&mut rig.far).is_empty());
+            assert!(!wait(&rig.far, Duration::from_millis(20)), "round {round}: readable although all is read");
+            rx.into_iter().for_each(|frame| rig.far.recycle(frame));
+        }
+    }
+
+    fn frames_that_wait_while_the_pool_runs_dry_are_told_of_when_it_does_not<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions { pool: 32, ..NetifOptions::default() });
+        rig.near = L::open("near", NetifOptions::default()).unwrap();
+        let frames = (0..100).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
+        leave_waiting(&mut rig, frames);
+        let mut seen = 0;
+        while seen < 100 {
+            let rx = receive_now(&mut rig.far);
+            seen += rx.len();
+            assert!(rx.len() == 32 || seen == 100, "{} of 32 frames", rx.len());
+            assert!(!wait(&rig.far, Duration::from_millis(20)), "readable although nothing can be received");
+            rx.into_iter().for_each(|frame| rig.far.recycle(frame));
+        }
+    }
+
+    fn a_full_queue_of_the_interface_delays_frames_and_loses_none<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
+        if !slow_down(&mut rig, "rate 50mbit burst 2000 limit 4000") {
             return skip("a_full_queue_of_the_interface_delays_frames_and_loses_none", TBF);
         }
         let frames: Vec<_> = (0..100).map(|seed| frame(&mut rig.near, FAR, 1000, seed)).collect();
@@ -324,9 +337,9 @@ in_netns! {
         assert_eq!(rig.near.counters().tx_dropped, 0);
     }
 
-    fn a_queue_that_stays_full_costs_frames_and_no_time() {
-        let mut rig = Veth::new(PnetOptions::default());
-        if !limit("near", "rate 8bit burst 1000 limit 1000") {
+    fn a_queue_that_stays_full_costs_frames_and_no_time<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
+        if !slow_down(&mut rig, "rate 8bit burst 1000 limit 1000") {
             return skip("a_queue_that_stays_full_costs_frames_and_no_time", TBF);
         }
         let frames: Vec<_> = (0..200).map(|seed| frame(&mut rig.near, FAR, 900, seed)).collect();
@@ -336,9 +349,9 @@ in_netns! {
         assert!(rig.near.counters().tx_dropped > 150, "{:?}", rig.near.counters());
     }
 
-    fn a_full_socket_keeps_frames_until_there_is_room() {
-        let mut rig = Veth::new(PnetOptions::default());
-        if !limit("near", "rate 200mbit burst 5000 limit 10000000") {
+    fn a_full_socket_keeps_frames_until_there_is_room<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
+        if !slow_down(&mut rig, "rate 200mbit burst 5000 limit 10000000") {
             return skip("a_full_socket_keeps_frames_until_there_is_room", TBF);
         }
         let frames: Vec<_> = (0..500).map(|seed| frame(&mut rig.near, FAR, 1514, seed)).collect();
@@ -351,8 +364,8 @@ in_netns! {
         assert!(wakeups < 3, "{wakeups} wakeups although nothing waits");
     }
 
-    fn a_peer_that_takes_no_long_frames_does_not_hold_up_short_ones() {
-        let mut rig = Veth::new(PnetOptions::default());
+    fn a_peer_that_takes_no_long_frames_does_not_hold_up_short_ones<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
         ip("link set near mtu 9000");
         until(&mut rig.near, |info| info.mtu == 9000);
         let frames = [9014, 60, 9014, 60].map(|len| frame(&mut rig.near, FAR, len, len as u32));
@@ -360,9 +373,9 @@ in_netns! {
         assert_eq!(receive(&mut rig.far, 2).len(), 2);
     }
 
-    fn the_loopback_interface_serves() {
+    fn the_loopback_interface_serves<L>() {
         ip("link set lo up");
-        let mut link = PnetLink::open("lo", PnetOptions::default()).unwrap();
+        let mut link = L::open("lo", NetifOptions::default()).unwrap();
         assert_eq!((link.info().mac, link.info().mtu), (MacAddr::ZERO, 65_536));
         let longest = frame(&mut link, MacAddr::ZERO, 65_536 + 14, 1);
         let sent = longest.bytes().to_vec();
@@ -372,17 +385,17 @@ in_netns! {
         assert!(rx[0].bytes() == sent);
     }
 
-    fn an_mtu_beyond_every_aoe_frame_takes_no_more_memory() {
+    fn an_mtu_beyond_every_aoe_frame_takes_no_more_memory<L>() {
         ip("link set lo up mtu 2000000000");
-        let mut link = PnetLink::open("lo", PnetOptions::default()).unwrap();
+        let mut link = L::open("lo", NetifOptions::default()).unwrap();
         assert!(link.info().mtu >= 255 * 512 + 22, "255 sectors fit");
         assert!(link.alloc().unwrap().capacity() <= 128 << 10);
     }
 
-    fn an_unknown_interface_is_refused_with_those_that_exist() {
+    fn an_unknown_interface_is_refused_with_those_that_exist<L>() {
         create_veth();
         for name in ["eth9", "", "a-name-of-more-than-15-bytes", "near\0"] {
-            let error = PnetLink::open(name, PnetOptions::default()).unwrap_err();
+            let error = L::open(name, NetifOptions::default()).unwrap_err();
             assert!(matches!(error, OpenError::Unknown { .. }), "{error}");
             let text = error.to_string();
             assert!(text.contains(&format!("{name:?} does not exist")), "{text}");
@@ -390,40 +403,38 @@ in_netns! {
         }
     }
 
-    fn an_interface_that_is_not_ethernet_like_is_refused() {
+    fn an_interface_that_is_not_ethernet_like_is_refused<L>() {
         if !tuntap("tun0", "tun") || !tuntap("tap0", "tap") {
             return skip("an_interface_that_is_not_ethernet_like_is_refused", TUN);
         }
-        let error = PnetLink::open("tun0", PnetOptions::default()).unwrap_err();
+        let error = L::open("tun0", NetifOptions::default()).unwrap_err();
         assert!(error.to_string().contains(r#"interface "tun0" is not Ethernet-like"#), "{error}");
-        PnetLink::open("tap0", PnetOptions::default()).unwrap();
+        L::open("tap0", NetifOptions::default()).unwrap();
         ip("link add name bridge0 type bridge");
-        PnetLink::open("bridge0", PnetOptions::default()).unwrap();
+        L::open("bridge0", NetifOptions::default()).unwrap();
     }
 
-    fn an_mtu_below_548_is_refused_with_the_remedy() {
+    fn an_mtu_below_548_is_refused_with_the_remedy<L>() {
         create_veth();
         ip("link set near mtu 547");
-        let error = PnetLink::open("near", PnetOptions::default()).unwrap_err();
+        let error = L::open("near", NetifOptions::default()).unwrap_err();
         assert_eq!(
             error.to_string(),
             r#"interface "near" has an MTU of 547, below 548: ip link set near mtu 1500"#
         );
         ip("link set near mtu 548");
-        PnetLink::open("near", PnetOptions::default()).unwrap();
+        L::open("near", NetifOptions::default()).unwrap();
     }
 }
 
-/// Runs the test again without `CAP_NET_RAW`.
-#[test]
-fn a_missing_permission_is_told_with_the_remedy() {
-    let name = concat!(module_path!(), "::a_missing_permission_is_told_with_the_remedy");
+/// Runs the test called `name` again without `CAP_NET_RAW`.
+fn a_missing_permission_is_told_with_the_remedy<L: Netif>(name: &str) {
     let without = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"];
     if std::process::Command::new("setpriv").arg("--version").output().is_err() {
         return skip(name, "setpriv (util-linux)");
     }
     if inside(name, &without) {
-        let error = PnetLink::open("lo", PnetOptions::default()).unwrap_err();
+        let error = L::open("lo", NetifOptions::default()).unwrap_err();
         assert!(matches!(error, OpenError::Permission { .. }), "{error}");
         let text = error.to_string();
         assert!(
@@ -432,7 +443,7 @@ fn a_missing_permission_is_told_with_the_remedy() {
         );
         assert!(text.contains("setcap cap_net_raw+ep /"), "{text}");
         // What does not need the permission is told first.
-        let error = PnetLink::open("eth9", PnetOptions::default()).unwrap_err();
+        let error = L::open("eth9", NetifOptions::default()).unwrap_err();
         assert!(matches!(error, OpenError::Unknown { .. }), "{error}");
     }
 }

@@ -10,24 +10,24 @@ const LOOPBACK: u16 = 772;
 
 /// An interface at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Interface {
+pub(crate) struct Interface {
     /// The system's number for it, which no later interface of the same name has.
-    pub(super) index: u32,
-    pub(super) mac: MacAddr,
-    pub(super) mtu: u32,
+    pub(crate) index: u32,
+    pub(crate) mac: MacAddr,
+    pub(crate) mtu: u32,
     /// Up, with a carrier.
-    pub(super) up: bool,
+    pub(crate) up: bool,
     /// ARP hardware number.
-    pub(super) hardware: u16,
+    pub(crate) hardware: u16,
 }
 
 impl Interface {
-    pub(super) fn is_ethernet(&self) -> bool {
+    pub(crate) fn is_ethernet(&self) -> bool {
         matches!(self.hardware, ETHERNET | LOOPBACK)
     }
 
     /// Refuses an interface that can never serve, or not with its present MTU.
-    pub(super) fn check(self, name: &str) -> Result<Self, OpenError> {
+    pub(crate) fn check(self, name: &str) -> Result<Self, OpenError> {
         if !self.is_ethernet() {
             return Err(OpenError::NotEthernet { name: name.to_owned(), hardware: self.hardware });
         }

@@ -11,7 +11,7 @@ const VLAN_TAG: usize = 4;
 
 /// Frames of one capacity, allocated when first needed and never more than the limit.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     free: Vec<AlignedBuf>,
     out: usize,
     limit: usize,
@@ -21,12 +21,12 @@ pub(super) struct Pool {
 
 impl Pool {
     /// A pool of at most `limit` frames that fit `mtu` and have byte 36 aligned to `align`.
-    pub(super) fn new(mtu: u32, align: usize, limit: usize) -> Self {
+    pub(crate) fn new(mtu: u32, align: usize, limit: usize) -> Self {
         Self { free: Vec::new(), out: 0, limit, capacity: capacity(mtu), align }
     }
 
     /// From now on, frames that fit `mtu`.
-    pub(super) fn set_mtu(&mut self, mtu: u32) {
+    pub(crate) fn set_mtu(&mut self, mtu: u32) {
         let capacity = capacity(mtu);
         if capacity != self.capacity {
             self.capacity = capacity;
@@ -35,21 +35,43 @@ impl Pool {
     }
 
     /// An empty frame; `None` while as many as the limit are out.
-    pub(super) fn take(&mut self) -> Option<AlignedBuf> {
-        if self.out >= self.limit {
+    pub(crate) fn take(&mut self) -> Option<AlignedBuf> {
+        if self.is_exhausted() {
             return None;
         }
         self.out += 1;
-        Some(self.free.pop().unwrap_or_else(|| AlignedBuf::new(self.capacity, self.align, PAYLOAD)))
+        let mut frame = self.free.pop().unwrap_or_else(|| self.new_frame());
+        frame.set_len(0);
+        Some(frame)
+    }
+
+    /// Whether as many frames as the limit are out.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.out >= self.limit
+    }
+
+    /// The frames that the next calls of [`take`](Self::take) give, in their order, to be filled before they are taken: `count` of
+    /// them, or what is left to the limit.
+    #[cfg(all(feature = "packet", target_os = "linux"))]
+    pub(crate) fn upcoming(&mut self, count: usize) -> impl Iterator<Item = &mut AlignedBuf> {
+        let count = count.min(self.limit.saturating_sub(self.out));
+        while self.free.len() < count {
+            let frame = self.new_frame();
+            self.free.push(frame);
+        }
+        self.free.iter_mut().rev().take(count)
     }
 
     /// Takes a frame back. One of another capacity, from before the MTU changed, is freed.
-    pub(super) fn put(&mut self, mut frame: AlignedBuf) {
+    pub(crate) fn put(&mut self, frame: AlignedBuf) {
         self.out = self.out.saturating_sub(1);
         if frame.capacity() == self.capacity && self.free.len() < self.limit {
-            frame.set_len(0);
             self.free.push(frame);
         }
+    }
+
+    fn new_frame(&self) -> AlignedBuf {
+        AlignedBuf::new(self.capacity, self.align, PAYLOAD)
     }
 }
 
@@ -94,6 +116,17 @@ mod tests {
         pool.put(frame);
         let frame = pool.take().unwrap();
         assert_eq!((frame.len(), frame.bytes().as_ptr()), (0, at));
+    }
+
+    #[cfg(all(feature = "packet", target_os = "linux"))]
+    #[test]
+    fn upcoming_frames_are_those_that_are_taken_next() {
+        let mut pool = Pool::new(1500, 512, 8);
+        let _out = pool.take().unwrap();
+        let at: Vec<_> = pool.upcoming(5).map(|frame| frame.bytes().as_ptr()).collect();
+        let taken: Vec<_> = (0..5).map(|_| pool.take().unwrap()).collect();
+        assert_eq!(taken.iter().map(|frame| frame.bytes().as_ptr()).collect::<Vec<_>>(), at);
+        assert_eq!(pool.upcoming(5).count(), 2, "six of eight are out");
     }
 
     #[test]

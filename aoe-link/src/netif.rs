@@ -1,0 +1,300 @@
+//! What every link over a network interface shares: it is opened by name, followed through what happens to it, and told of.
+
+mod error;
+mod interface;
+#[cfg(target_os = "linux")]
+mod linux;
+mod pool;
+#[cfg(not(target_os = "linux"))]
+mod portable;
+mod throttle;
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+use std::{fmt, io, mem};
+
+use aoe_l2::LinkInfo;
+use bdev::AlignedBuf;
+use tracing::{info, warn};
+
+pub use self::error::OpenError;
+pub(crate) use self::interface::Interface;
+#[cfg(target_os = "linux")]
+pub(crate) use self::linux::Port;
+pub(crate) use self::pool::Pool;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use self::portable::Port;
+use self::throttle::Throttle;
+use crate::LinkCounters;
+
+/// The smallest MTU, in bytes, that an interface is opened with: one sector behind the AoE and ATA headers.
+pub const MIN_MTU: u32 = 548;
+
+/// For how long a frame that the interface's queue refused is tried again before frames are dropped.
+const PATIENCE: Duration = Duration::from_millis(5);
+
+/// When a refused frame is tried again.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// How an interface is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetifOptions {
+    /// Bytes of receive buffer to ask the kernel for. The link's `recv_buffer` tells what it granted. Default 8 MiB.
+    pub recv_buffer: usize,
+    /// Address alignment of byte 36 of every frame in bytes, rounded up to a power of two, at most 64 KiB. Default 512.
+    pub payload_align: usize,
+    /// Frames that can be out at the same time, at least 1. They are allocated when first needed. Default 1280,
+    /// some more than the 1024 requests that a target's server takes.
+    pub pool: usize,
+}
+
+impl Default for NetifOptions {
+    fn default() -> Self {
+        Self { recv_buffer: 8 << 20, payload_align: 512, pool: 1280 }
+    }
+}
+
+/// How a link moves frames; all else is the same for each. No method waits.
+pub(crate) trait Traffic: Sized {
+    /// Frames that one call of [`receive`](Self::receive) delivers at most.
+    const BURST: usize;
+
+    /// Moves frames between `port` and `interface` from now on. Frames that wait in the port are kept.
+    fn attach(port: &Port, name: &str, interface: &Interface) -> io::Result<Self>;
+
+    /// Appends AoE frames to `rx`. Frames may come before an error, which says nothing of those behind it.
+    fn receive(
+        &mut self,
+        port: &Port,
+        pool: &mut Pool,
+        rx: &mut Vec<AlignedBuf>,
+        counters: &mut LinkCounters,
+    ) -> io::Result<()>;
+
+    /// Sends frames from the front of `tx`, which holds some, and tells how many, at least one. An error is that of the first.
+    fn send(&mut self, port: &Port, tx: &VecDeque<AlignedBuf>) -> io::Result<usize>;
+}
+
+/// An interface, opened by name, and the frames of a link over it.
+pub(crate) struct Netif<T> {
+    name: String,
+    port: Port,
+    traffic: T,
+    pool: Pool,
+    info: LinkInfo,
+    index: u32,
+    /// The socket told that the interface went down: look at it, and if it is up by then, it was down in between.
+    fell: bool,
+    /// Since when the interface's queue refuses every frame.
+    refused_since: Option<Instant>,
+    counters: LinkCounters,
+    overflow: Cell<u64>,
+    troubles: Throttle,
+}
+
+impl<T: Traffic> Netif<T> {
+    pub(crate) fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError> {
+        let (port, interface) = Port::open(name, options.recv_buffer)?;
+        let traffic = T::attach(&port, name, &interface).map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => OpenError::Permission { name: name.to_owned() },
+            _ => OpenError::Io { name: name.to_owned(), action: "bind a raw socket to it", source },
+        })?;
+        let align = options.payload_align.clamp(1, 64 << 10).next_power_of_two();
+        let info = LinkInfo {
+            mac: interface.mac,
+            mtu: interface.mtu,
+            payload_align: u32::try_from(align).unwrap_or(1),
+            up: interface.up,
+            generation: 0,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            port,
+            traffic,
+            pool: Pool::new(interface.mtu, align, options.pool.max(1)),
+            info,
+            index: interface.index,
+            fell: false,
+            refused_since: None,
+            counters: LinkCounters::default(),
+            overflow: Cell::new(0),
+            troubles: Throttle::default(),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn recv_buffer(&self) -> usize {
+        self.port.recv_buffer()
+    }
+
+    pub(crate) fn counters(&self) -> LinkCounters {
+        self.overflow.set(self.overflow.get() + self.port.take_overflow());
+        LinkCounters { rx_overflow: self.overflow.get(), ..self.counters }
+    }
+
+    /// What a link called `link` shows of itself.
+    pub(crate) fn debug(&self, link: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(link).field("name", &self.name).field("info", &self.info).finish_non_exhaustive()
+    }
+
+    pub(crate) fn info(&self) -> LinkInfo {
+        self.info
+    }
+
+    pub(crate) fn event(&self) -> Option<BorrowedFd<'_>> {
+        self.port.event()
+    }
+
+    pub(crate) fn alloc(&mut self) -> Option<AlignedBuf> {
+        self.pool.take()
+    }
+
+    pub(crate) fn recycle(&mut self, frame: AlignedBuf) {
+        self.pool.put(frame);
+        self.port.listen(true);
+    }
+
+    pub(crate) fn recv(&mut self, rx: &mut Vec<AlignedBuf>) {
+        // First, because the frames that follow must have room for the MTU that `info` tells.
+        if self.port.woken() || self.fell {
+            self.look();
+        }
+        let before = rx.len();
+        // Left alone, an error that came after the look above would keep the event readable for ever.
+        if let Err(error) = self.traffic.receive(&self.port, &mut self.pool, rx, &mut self.counters)
+            && !is_idle(&error)
+        {
+            self.fell |= self.tells_of_a_fall(&error);
+        }
+        if self.pool.is_exhausted() {
+            self.port.listen(false);
+            self.port.set_busy(false);
+        } else if rx.len() == before {
+            self.port.set_busy(false);
+        } else if rx.len() - before == T::BURST {
+            self.port.set_busy(true);
+        }
+    }
+
+    pub(crate) fn send(&mut self, tx: &mut VecDeque<AlignedBuf>) {
+        let (mut blocked, mut told) = (false, false);
+        while !tx.is_empty() {
+            match self.traffic.send(&self.port, tx) {
+                Ok(sent) => {
+                    self.refused_since = None;
+                    tx.drain(..sent).for_each(|frame| self.recycle(frame));
+                }
+                Err(e) if is_idle(&e) => {
+                    blocked = true;
+                    break;
+                }
+                // The error may be what the socket had to tell of the past, and is told once.
+                Err(e) if !told && self.tells_of_a_fall(&e) => (self.fell, told) = (true, true),
+                Err(e) if self.may_pass_later(&e) => {
+                    self.port.wake_in(RETRY);
+                    break;
+                }
+                Err(e) => {
+                    self.lost(&e);
+                    tx.drain(..1).for_each(|frame| self.recycle(frame));
+                }
+            }
+        }
+        self.port.await_room(blocked);
+    }
+
+    /// Looks at the interface and takes over what has changed.
+    fn look(&mut self) {
+        let fell = mem::take(&mut self.fell) | self.port.take_error();
+        let before = self.info;
+        let mut created = false;
+        match self.find() {
+            Some(seen) => {
+                created = seen.index != self.index;
+                self.index = seen.index;
+                let up = seen.up && seen.mtu >= MIN_MTU;
+                self.info = LinkInfo { mac: seen.mac, mtu: seen.mtu, up, ..before };
+            }
+            None => self.info.up = false,
+        }
+        let bounced = fell && before.up && self.info.up;
+        if self.info == before && !created && !bounced {
+            return;
+        }
+        self.info.generation += 1;
+        self.pool.set_mtu(self.info.mtu);
+        self.tell(&before, created, bounced);
+    }
+
+    /// The interface as it is now, with the socket bound to it; `None` while there is none that serves.
+    fn find(&mut self) -> Option<Interface> {
+        let seen = self.port.find(&self.name)?;
+        if !seen.is_ethernet() {
+            return None;
+        }
+        if seen.index != self.index {
+            match T::attach(&self.port, &self.name, &seen) {
+                Ok(traffic) => self.traffic = traffic,
+                Err(error) => {
+                    warn!(interface = self.name, %error, "cannot move to the interface that was created anew");
+                    return None;
+                }
+            }
+        }
+        Some(seen)
+    }
+
+    fn tell(&self, before: &LinkInfo, created: bool, bounced: bool) {
+        let LinkInfo { mac, mtu, up, .. } = self.info;
+        let interface = &self.name;
+        if created {
+            info!(interface, "interface was created anew");
+        }
+        if mac != before.mac {
+            info!(interface, %mac, was = %before.mac, "address changed");
+        }
+        if mtu != before.mtu {
+            info!(interface, mtu, was = before.mtu, "MTU changed");
+            if mtu < MIN_MTU {
+                warn!(interface, mtu, "MTU carries no sector: ip link set {interface} mtu 1500");
+            }
+        }
+        match (before.up, up) {
+            (true, false) => warn!(interface, "link is down"),
+            (false, true) => info!(interface, "link is up"),
+            _ if bounced => info!(interface, "link was down and is up"),
+            _ => {}
+        }
+    }
+
+    /// Whether `error`, or one that waits behind it, is the socket's word that the interface went down. No such word is left waiting.
+    fn tells_of_a_fall(&self, error: &io::Error) -> bool {
+        self.port.take_error() | (error.raw_os_error() == Some(libc::ENETDOWN))
+    }
+
+    /// Whether a frame that `error` kept from leaving stays in the queue.
+    fn may_pass_later(&mut self, error: &io::Error) -> bool {
+        error.raw_os_error() == Some(libc::ENOBUFS)
+            && self.refused_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE
+    }
+
+    /// Accounts for a frame that will not be sent.
+    fn lost(&mut self, error: &io::Error) {
+        self.counters.tx_dropped += 1;
+        let told_by_look = !self.info.up
+            || matches!(error.raw_os_error(), Some(libc::ENETDOWN | libc::ENXIO | libc::ENODEV));
+        if !told_by_look && let Some(unsaid) = self.troubles.pass() {
+            warn!(interface = self.name, %error, unsaid, "frames are not sent");
+        }
+    }
+}
+
+/// Whether `error` says that there is nothing to receive, or no room to send, at the moment.
+fn is_idle(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,65 @@
+//! What only [`PacketLink`] has to show.
+
+use std::collections::VecDeque;
+
+use aoe_l2::Link;
+use aoe_link::{NetifOptions, PacketLink};
+use bdev::IoBuf;
+
+use crate::conformance::Rig;
+use crate::netns::{in_netns, ip, limit, skip};
+use crate::veth::{Veth, leave_waiting};
+use crate::{FAR, frame, receive, send, until};
+
+in_netns! {
+    fn one_call_receives_eight_of_what_has_arrived() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions::default());
+        let frames = (0..20).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
+        leave_waiting(&mut rig, frames);
+        let mut rx = Vec::new();
+        let sizes = [(); 4].map(|()| {
+            let before = rx.len();
+            rig.far.recv(&mut rx).unwrap();
+            rx.len() - before
+        });
+        assert_eq!(sizes, [8, 8, 4, 0]);
+    }
+
+    fn frames_that_are_refused_leave_no_gap_in_the_pool() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions { pool: 6, ..NetifOptions::default() });
+        rig.near = PacketLink::open("near", NetifOptions::default()).unwrap();
+        rig.set_mtu(9000);
+        until(&mut rig.near, |info| info.mtu == 9000);
+        let lengths = [9014, 60].into_iter().cycle();
+        let frames = lengths.zip(0..12).map(|(len, n)| frame(&mut rig.near, FAR, len, n)).collect();
+        leave_waiting(&mut rig, frames);
+        ip("link set far mtu 1500");
+        let rx = receive(&mut rig.far, 6);
+        let numbers: Vec<_> = rx.iter().map(|frame| frame.bytes()[17]).collect();
+        assert_eq!(numbers, [1, 3, 5, 7, 9, 11]);
+        assert_eq!(rig.far.counters().rx_refused, 6);
+        assert!(rig.far.alloc().is_none());
+        rx.into_iter().for_each(|frame| rig.far.recycle(frame));
+        assert_eq!(std::iter::from_fn(|| rig.far.alloc()).count(), 6);
+    }
+
+    fn more_frames_than_one_call_sends_leave_in_order() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions::default());
+        let mut tx: VecDeque<_> = (0..150).map(|n| frame(&mut rig.near, FAR, 60, n)).collect();
+        rig.near.send(&mut tx).unwrap();
+        assert!(tx.is_empty());
+        let numbers: Vec<_> = receive(&mut rig.far, 150).iter().map(|frame| frame.bytes()[17]).collect();
+        assert_eq!(numbers, (0..150).collect::<Vec<_>>());
+    }
+
+    fn frames_do_not_wait_in_the_queue_of_the_interface() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions::default());
+        if !limit("near", "rate 8bit burst 1000 limit 1000") {
+            return skip("frames_do_not_wait_in_the_queue_of_the_interface", "tc (iproute2) and the kernel's tbf queue");
+        }
+        let frames: Vec<_> = (0..200).map(|seed| frame(&mut rig.near, FAR, 900, seed)).collect();
+        assert_eq!(send(&mut rig.near, frames), 0);
+        assert_eq!(receive(&mut rig.far, 200).len(), 200);
+        assert_eq!(rig.near.counters().tx_dropped, 0);
+    }
+}

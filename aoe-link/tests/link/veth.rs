@@ -1,0 +1,135 @@
+//! Links over a pair of virtual interfaces.
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use aoe_l2::Link;
+use aoe_link::{LinkCounters, NetifOptions, OpenError};
+use bdev::AlignedBuf;
+
+use crate::conformance::Rig;
+use crate::netns::{ip, limit, macvlan};
+use crate::{receive, send, until, wait};
+
+/// What [`slow_down`] needs.
+pub(crate) const TBF: &str = "tc (iproute2), the kernel's tbf queue and macvlan interfaces";
+
+/// What links over an interface have in common besides [`Link`].
+pub(crate) trait Netif: Link<Frame = AlignedBuf> + Debug + Send + Sized {
+    fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError>;
+    fn recv_buffer(&self) -> usize;
+    fn counters(&self) -> LinkCounters;
+}
+
+/// The methods that these links have of their own.
+macro_rules! netif {
+    ($link:ty) => {
+        impl Netif for $link {
+            fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError> {
+                Self::open(name, options)
+            }
+
+            fn recv_buffer(&self) -> usize {
+                self.recv_buffer()
+            }
+
+            fn counters(&self) -> LinkCounters {
+                self.counters()
+            }
+        }
+    };
+}
+
+#[cfg(feature = "pnet")]
+netif!(aoe_link::PnetLink);
+#[cfg(feature = "packet")]
+netif!(aoe_link::PacketLink);
+
+/// Two interfaces that are each other's wire, both opened.
+pub(crate) struct Veth<L> {
+    pub(crate) near: L,
+    pub(crate) far: L,
+}
+
+impl<L: Netif> Veth<L> {
+    pub(crate) fn new(options: NetifOptions) -> Self {
+        create_veth();
+        let mut veth = Self::open(options);
+        // Until then the system drops frames without a word.
+        until(&mut veth.near, |info| info.up);
+        until(&mut veth.far, |info| info.up);
+        veth
+    }
+
+    pub(crate) fn open(options: NetifOptions) -> Self {
+        Self { near: L::open("near", options).unwrap(), far: L::open("far", options).unwrap() }
+    }
+}
+
+pub(crate) fn create_veth() {
+    create_veth_down();
+    ip("link set near up");
+    ip("link set far up");
+}
+
+pub(crate) fn create_veth_down() {
+    ip("link add name near address 02:00:00:00:00:0a type veth peer name far address 02:00:00:00:00:0b");
+}
+
+/// Sends `frames` from the near end and comes back when they are in the sockets of the far end.
+pub(crate) fn leave_waiting<L: Netif>(rig: &mut Veth<L>, frames: Vec<AlignedBuf>) {
+    let sent = frames.len();
+    let mut witness = L::open("far", NetifOptions::default()).unwrap();
+    send(&mut rig.near, frames);
+    assert_eq!(receive(&mut witness, sent).len(), sent);
+}
+
+impl<L: Netif> Rig for Veth<L> {
+    type Link = L;
+
+    fn near(&mut self) -> &mut L {
+        &mut self.near
+    }
+
+    fn far(&mut self) -> &mut L {
+        &mut self.far
+    }
+
+    fn set_mtu(&mut self, mtu: u32) {
+        ip(&format!("link set near mtu {mtu}"));
+        ip(&format!("link set far mtu {mtu}"));
+    }
+
+    fn set_up(&mut self, up: bool) {
+        ip(if up { "link set near up" } else { "link set near down" });
+    }
+
+    fn dropped(&mut self) -> u64 {
+        self.near.counters().tx_dropped
+    }
+}
+
+/// Waits and receives for `span`; tells how often the link woke up.
+pub(crate) fn count_wakeups<L: Netif>(link: &mut L, span: Duration) -> usize {
+    let start = Instant::now();
+    let mut wakeups = 0;
+    while start.elapsed() < span {
+        if wait(link, span.saturating_sub(start.elapsed())) {
+            wakeups += 1;
+            link.recv(&mut Vec::new()).unwrap();
+        }
+    }
+    wakeups
+}
+
+/// Moves the near end onto an interface whose frames wait in a queue below it, with these `words` of tc-tbf(8), where every link has to
+/// wait for them. Tells whether the system has such.
+pub(crate) fn slow_down<L: Netif>(rig: &mut Veth<L>, words: &str) -> bool {
+    if !limit("near", words) || !macvlan("top", "near") {
+        return false;
+    }
+    ip("link set top up");
+    rig.near = L::open("top", NetifOptions::default()).unwrap();
+    until(&mut rig.near, |info| info.up);
+    true
+}
