@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use aoe_wire::{AtaError, AtaStatus, ErrorCode, MacAddr};
+use aoe_wire::{AtaError, AtaStatus, ErrorCode, MacAddr, WireError};
 use bdev::Status;
 
 /// Why a request ended without having been done.
@@ -53,12 +53,10 @@ pub enum Failure {
         /// Bytes that fit.
         have: usize,
     },
-    /// The request reaches beyond the end of the disk, as it is by now.
-    #[error("beyond the end of the disk, which has {sectors} sectors")]
-    OutOfRange {
-        /// Size of the disk in sectors.
-        sectors: u64,
-    },
+    /// The request cannot be written: a string or list beyond what the protocol has room for, a sector beyond what the disk's commands
+    /// can name.
+    #[error("the request cannot be sent: {0}")]
+    Request(WireError),
     /// The initiator was told to forget the target.
     #[error("given up")]
     Detached,
@@ -69,7 +67,6 @@ impl Failure {
     pub fn status(&self) -> Status {
         match self {
             Self::Ata { error, .. } if error.contains(AtaError::IDNF) => Status::OutOfRange,
-            Self::OutOfRange { .. } => Status::OutOfRange,
             Self::Ata { .. } | Self::Malformed(_) => Status::Media,
             _ => Status::Aborted,
         }

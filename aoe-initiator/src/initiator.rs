@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use aoe_l2::Link;
-use aoe_wire::{Address, Arg, ConfigCommand, MacAddr, Packet};
+use aoe_wire::{Address, Arg, ConfigCommand, MacAddr, Packet, Tag, VerFlags};
 use bdev::{Io, IoBuf, Op, Status, Submit};
 
 use crate::flight::{Flights, Meaning};
@@ -17,6 +17,9 @@ use crate::{AttachOptions, Control, Event, Failure, Found, LinkId, Remote};
 
 /// How often what is late is looked for while frames never cease to arrive.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Bursts that are received of a link before that.
+const BURSTS: usize = 256;
 
 /// Names an attached target of an initiator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +65,8 @@ pub struct Initiator<L: Link, B: IoBuf> {
     sessions: Vec<Option<Box<Session<B>>>>,
     flights: Flights,
     events: VecDeque<Event<B>>,
+    /// Asked for since the last turn.
+    queries: Vec<(Address, ConfigCommand, Vec<u8>)>,
     now: Duration,
     looked: Duration,
     next_request: u64,
@@ -77,6 +82,7 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
             sessions: Vec::new(),
             flights: Flights::new(seed),
             events: VecDeque::new(),
+            queries: Vec::new(),
             now: Duration::ZERO,
             looked: Duration::ZERO,
             next_request: 0,
@@ -107,10 +113,7 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
     /// One frame for each link, sent by the next turn and not repeated: ask again for those whose answer was lost. Answers are
     /// [`Event::Found`]. A string longer than the path carries is not sent.
     pub fn discover(&mut self, address: Address, command: ConfigCommand, string: &[u8]) {
-        let tag = self.flights.query(self.now);
-        for port in self.ports.iter_mut().filter(|port| port.info.up) {
-            query(port, address, command, string, tag);
-        }
+        self.queries.push((address, command, string.to_vec()));
     }
 
     /// Begins to use a target: looks for it by broadcast until the deadline of `options`, then asks what its disk is.
@@ -211,9 +214,13 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
             progress.received += self.receive(at)?;
         }
         // A reply that waits to be received is not lost: so nothing is late before all were.
-        let look = progress.received == 0 || now.saturating_sub(self.looked) >= LOOK;
+        let due = now.saturating_sub(self.looked) >= LOOK;
+        let look = due || progress.received == 0;
         if look {
             self.looked = now;
+        }
+        if due && progress.received > 0 {
+            progress.received += self.drain()?;
         }
         for at in 0..self.sessions.len() {
             let Some((mut session, mut air)) = self.enter(RemoteId(at)) else { continue };
@@ -223,6 +230,12 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
             progress.stalled |= session.pump(&mut air);
             progress.in_flight += session.load();
             self.sessions[at] = Some(session);
+        }
+        for (address, command, string) in self.queries.drain(..) {
+            let tag = self.flights.query(now);
+            for port in self.ports.iter_mut().filter(|port| port.info.up) {
+                query(port, address, command, &string, tag);
+            }
         }
         for port in &mut self.ports {
             progress.sent += port.flush()?;
@@ -249,6 +262,20 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
         Some((session, Air { id, ports, flights, events, now: *now }))
     }
 
+    /// Receives what is there, within bounds.
+    fn drain(&mut self) -> io::Result<usize> {
+        let mut received = 0;
+        for at in 0..self.ports.len() {
+            for _ in 0..BURSTS {
+                match self.receive(at)? {
+                    0 => break,
+                    count => received += count,
+                }
+            }
+        }
+        Ok(received)
+    }
+
     fn receive(&mut self, at: usize) -> io::Result<usize> {
         let port = &mut self.ports[at];
         let mut rx = std::mem::take(&mut port.rx);
@@ -271,6 +298,11 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
             return;
         }
         let meaning = self.flights.meaning(headers.aoe.tag);
+        // The classic vblade advertises itself as version 0, unasked.
+        let version = headers.aoe.ver_flags.version();
+        if version != VerFlags::VERSION && !(version == 0 && headers.aoe.tag == Tag::ZERO) {
+            return;
+        }
         // A frame too short for its argument: the session sees that it is, if it is one of its own.
         let packet = Packet::parse(frame.bytes()).unwrap_or(headers);
         self.find(link, &packet, meaning);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use aoe_l2::{Frame, Link, LinkInfo};
-use aoe_wire::WireError;
+use aoe_wire::{ETH_HEADER_LEN, MIN_FRAME, WireError};
 
 /// Frames that wait for a link that takes none; beyond them nothing new is sent by it.
 const BACKLOG: usize = 256;
@@ -28,28 +28,33 @@ impl<L: Link> Port<L> {
     }
 
     /// Whether a frame can be queued now.
-    pub(crate) fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.tx.len() < BACKLOG
     }
 
-    /// Takes a frame, has it written (the function returns its length), and queues it. False when there is no frame to be had.
-    pub(crate) fn queue(&mut self, write: impl FnOnce(&mut L::Frame) -> Result<usize, WireError>) -> bool {
-        if !self.has_room() {
-            return false;
-        }
-        let Some(mut frame) = self.link.alloc() else { return false };
-        let room =
-            frame.capacity().min(self.info.mtu as usize + aoe_wire::ETH_HEADER_LEN).max(aoe_wire::MIN_FRAME);
-        frame.set_len(room.min(frame.capacity()));
+    /// Bytes of the longest frame that the link carries.
+    pub(crate) fn longest(&self) -> usize {
+        (self.info.mtu as usize + ETH_HEADER_LEN).max(MIN_FRAME)
+    }
+
+    /// Takes a frame, has it written (the function returns its length), and queues it. The function is not called when there is no
+    /// frame to be had; its error is passed on.
+    pub(crate) fn queue(
+        &mut self,
+        write: impl FnOnce(&mut L::Frame) -> Result<usize, WireError>,
+    ) -> Result<(), WireError> {
+        let frame = if self.has_room() { self.link.alloc() } else { None };
+        let Some(mut frame) = frame else { return Ok(()) };
+        frame.set_len(self.longest().min(frame.capacity()));
         match write(&mut frame) {
             Ok(len) => {
                 frame.set_len(len);
                 self.tx.push_back(frame);
-                true
+                Ok(())
             }
-            Err(_) => {
+            Err(error) => {
                 self.link.recycle(frame);
-                false
+                Err(error)
             }
         }
     }

@@ -10,8 +10,10 @@ use crate::LinkId;
 /// How a target is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachOptions {
-    /// How long a request is repeated, and the target looked for, until that counts as failed. Default 30 s.
+    /// How long a request is repeated until it counts as failed. Default 30 s.
     pub deadline: Duration,
+    /// How long the target is looked for at first; `None`, the default, is as long as the deadline.
+    pub seek: Option<Duration>,
     /// Requests that may be in the air, at least 1; the target's buffer count is a limit, too. Default 64.
     pub window: u16,
     /// Sectors in one frame, at least 1; what the target advertises and the path carries are limits, too. Default 255.
@@ -26,6 +28,7 @@ impl Default for AttachOptions {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(30),
+            seek: None,
             window: 64,
             max_sectors: u8::MAX,
             in_order: false,
@@ -122,7 +125,7 @@ impl Remote {
         u16::try_from(self.window).unwrap_or(u16::MAX)
     }
 
-    /// Frames that wait for their reply.
+    /// Frames of block requests that wait for their reply.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight

@@ -5,25 +5,23 @@ use std::time::Duration;
 /// Until the first reply was measured.
 const UNKNOWN: Duration = Duration::from_millis(200);
 
-/// The longest time until something is sent again.
+/// The longest time that doubling leads to.
 const LONGEST: Duration = Duration::from_secs(2);
-
-/// The least difference in time between two requests by which a reply to the younger speaks for the loss of the older.
-const REORDERING: Duration = Duration::from_millis(1);
 
 /// Round trips of one kind of request.
 #[derive(Clone, Debug)]
 pub(crate) struct Rtt {
     smoothed: Option<Duration>,
     variation: Duration,
-    /// The shortest time until something is sent again.
+    /// The shortest time until something is sent again when nothing was answered, and when something later was.
     floor: Duration,
+    overtaken_floor: Duration,
     doubled: u32,
 }
 
 impl Rtt {
-    pub(crate) fn new(floor: Duration) -> Self {
-        Self { smoothed: None, variation: Duration::ZERO, floor, doubled: 0 }
+    pub(crate) fn new(floor: Duration, overtaken_floor: Duration) -> Self {
+        Self { smoothed: None, variation: Duration::ZERO, floor, overtaken_floor, doubled: 0 }
     }
 
     /// The smoothed round trip.
@@ -59,13 +57,14 @@ impl Rtt {
     /// When a request is sent again that has no reply: this long after it was sent.
     pub(crate) fn timeout(&self) -> Duration {
         let base = self.smoothed.map_or(UNKNOWN, |smoothed| smoothed + self.variation * 4).max(self.floor);
-        base.saturating_mul(1 << self.doubled).min(LONGEST.max(self.floor))
+        // Never less than what was measured: a target that takes longer would be asked again and again, and never be heard.
+        base.saturating_mul(1 << self.doubled).min(LONGEST.max(base))
     }
 
     /// The same for a request when one of its kind that was sent later has been answered.
     pub(crate) fn overtaken(&self) -> Duration {
         let smoothed = self.smoothed.unwrap_or(UNKNOWN);
-        (smoothed + (self.variation * 4).max(smoothed / 4).max(REORDERING)).min(self.timeout())
+        (smoothed + (self.variation * 4).max(smoothed / 4)).max(self.overtaken_floor).min(self.timeout())
     }
 }
 
@@ -76,7 +75,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn steady(rtt: Duration) -> Rtt {
-        let mut estimate = Rtt::new(20 * MS);
+        let mut estimate = Rtt::new(20 * MS, MS);
         (0..100).for_each(|_| estimate.sample(rtt));
         estimate
     }
@@ -96,6 +95,7 @@ mod tests {
             estimate.sample(100 * MS);
         }
         assert!(estimate.timeout() > 100 * MS);
+        assert!(steady(10 * LONGEST).timeout() >= 10 * LONGEST);
     }
 
     #[test]

@@ -1,23 +1,21 @@
 //! One attached target at work: tasks become frames, replies end them ([`Session`]).
 //!
-//! `reply.rs` judges what comes back, `timing.rs` what does not.
+//! `send.rs` says what goes out and by which path, `reply.rs` judges what comes back, `timing.rs` what does not.
 
 mod reply;
+mod send;
 mod timing;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use aoe_l2::Link;
-use aoe_wire::{
-    AFlags, Address, AtaArg, AtaCommand, ConfigInfo, Lba, MacAddr, RequestHeader, SECTOR, Tag,
-    max_sectors_fitting,
-};
+use aoe_wire::{AFlags, Address, AtaArg, AtaCommand, ConfigInfo, Lba, MacAddr, SECTOR, Tag};
 use bdev::{IoBuf, Op};
 use slab::Slab;
 
-use crate::emit::{self, Dialect};
-use crate::flight::{Flight, Flights, SlotId};
+use crate::emit::Dialect;
+use crate::flight::{Flights, SlotId};
 use crate::port::Port;
 use crate::remote::Path;
 use crate::rtt::Rtt;
@@ -28,15 +26,19 @@ pub(crate) use timing::query;
 use crate::window::Window;
 use crate::{AttachOptions, Completion, Control, Event, Failure, LinkId, Remote, RemoteId};
 
-/// The shortest time until something is sent again, for reads and writes, and for what may well take longer.
-const FLOOR: [Duration; 3] =
-    [Duration::from_millis(20), Duration::from_millis(20), Duration::from_millis(250)];
+/// The shortest times until reads, writes and the rest are sent again: when nothing was answered, and when something later was.
+///
+/// A write is never hasty. Were it repeated, answered, and overwritten while the first sending is still on its way, by another path or a
+/// long queue, that would undo the newer one. Other initiators wait as long (9front 20 ms, Linux 100 ms), and a target that knows
+/// receive times counts on 10 ms.
+const FLOORS: [(Duration, Duration); 3] = [
+    (Duration::from_millis(20), Duration::from_millis(1)),
+    (Duration::from_millis(20), Duration::from_millis(20)),
+    (Duration::from_millis(250), Duration::from_millis(250)),
+];
 
 /// Paths that are remembered of one target.
 const MAX_PATHS: usize = 32;
-
-/// Sectors of a target that advertises none (AoEr11 §3.2).
-const DEFAULT_SECTORS: u8 = 2;
 
 /// What a session works with, besides itself.
 pub(crate) struct Air<'a, L: Link, B> {
@@ -69,9 +71,10 @@ pub(crate) struct Session<B> {
     tasks: Slab<Task<B>>,
     /// Taken since the last turn.
     incoming: VecDeque<Task<B>>,
-    /// Block requests that have pieces to be sent, and control requests to be sent.
+    /// Block requests that have pieces to be sent; also some that have none any more.
     unsent: VecDeque<usize>,
-    controls: VecDeque<usize>,
+    /// Control requests to be sent, some of which may have ended: key and number.
+    controls: VecDeque<(usize, u64)>,
     /// Requests to be sent again: block requests wait for the window, control requests do not.
     again: VecDeque<SlotId>,
     /// Block requests in the order in which they were taken, some of which may have ended: key and number.
@@ -107,8 +110,8 @@ struct Sent {
 impl<B: IoBuf> Session<B> {
     pub(crate) fn new(address: Address, options: AttachOptions) -> Self {
         let window = Window::new(options.window.max(1).into());
-        let lane = |floor| Lane {
-            rtt: Rtt::new(floor),
+        let lane = |(floor, overtaken)| Lane {
+            rtt: Rtt::new(floor, overtaken),
             sent: VecDeque::new(),
             newest: Duration::ZERO,
             backed_off: Duration::ZERO,
@@ -118,7 +121,7 @@ impl<B: IoBuf> Session<B> {
             stage: Stage::Seeking { until: None },
             dialect: Dialect::default(),
             window,
-            lanes: FLOOR.map(lane),
+            lanes: FLOORS.map(lane),
             tasks: Slab::new(),
             incoming: VecDeque::new(),
             unsent: VecDeque::new(),
@@ -144,20 +147,6 @@ impl<B: IoBuf> Session<B> {
         self.tasks.len() + self.incoming.len()
     }
 
-    /// Begins what was taken, and sends what can be sent. Returns whether it had to stop for want of a frame or of room.
-    pub(crate) fn pump<L: Link>(&mut self, air: &mut Air<'_, L, B>) -> bool {
-        self.admit(air);
-        self.seek(air);
-        if self.remote.paths.is_empty() {
-            return false;
-        }
-        self.measure(air.ports);
-        let all = self.send_controls(air) && self.send_blocks(air);
-        self.publish();
-        // A link that comes up has an event of its own.
-        !all && self.remote.paths.iter().any(|path| is_up(path, air.ports))
-    }
-
     fn admit<L: Link>(&mut self, air: &mut Air<'_, L, B>) {
         while let Some(mut task) = self.incoming.pop_front() {
             self.next_number += 1;
@@ -171,7 +160,7 @@ impl<B: IoBuf> Session<B> {
                     self.order.push_back((key, number));
                     if idle { self.end(key, air) } else { self.unsent.push_back(key) }
                 }
-                false => self.controls.push_back(key),
+                false => self.controls.push_back((key, number)),
             }
         }
         // Those that ended out of order are left in the list; they must not make it long.
@@ -179,142 +168,6 @@ impl<B: IoBuf> Session<B> {
             let tasks = &self.tasks;
             self.order.retain(|(key, number)| tasks.get(*key).is_some_and(|task| task.number == *number));
         }
-    }
-
-    /// Works out the largest request that every path in use carries, and how many the target queues.
-    fn measure<L: Link>(&mut self, ports: &[Port<L>]) {
-        let (paths, wanted) = (&self.remote.paths, &self.remote.options);
-        let sectors = |path: &Path| {
-            let offered =
-                if path.config.sector_count == 0 { DEFAULT_SECTORS } else { path.config.sector_count };
-            let carried =
-                ports.get(path.link.0).map_or(1, |port| max_sectors_fitting(port.info.mtu as usize));
-            offered.min(carried).max(1)
-        };
-        let usable = || paths.iter().filter(|path| path.alive);
-        let least = usable().map(sectors).min().unwrap_or(1);
-        let queue = usable().map(|path| path.config.buffer_count.max(1)).min().unwrap_or(1);
-        self.window.set_limit(queue.min(wanted.window.max(1)).into());
-        self.remote.sectors_per_frame = least.min(wanted.max_sectors.max(1));
-    }
-
-    fn publish(&mut self) {
-        self.remote.window = self.window.size();
-        self.remote.in_flight = self.lanes.iter().map(|lane| lane.sent.len()).sum();
-        let [reads, writes, _] = &self.lanes;
-        self.remote.rtt = reads.rtt.smoothed().or(writes.rtt.smoothed());
-    }
-
-    fn send_controls<L: Link>(&mut self, air: &mut Air<'_, L, B>) -> bool {
-        while let Some(key) = self.controls.pop_front() {
-            let Some(task) = self.tasks.get_mut(key) else { continue };
-            task.open = 1;
-            let Ok(slot) = air.flights.insert(Flight::new(air.id.0, key, Default::default())) else {
-                self.controls.push_front(key);
-                return false;
-            };
-            if !self.launch(slot, air) {
-                air.flights.remove(slot);
-                if let Some(task) = self.tasks.get_mut(key) {
-                    task.open = 0;
-                    self.controls.push_front(key);
-                }
-                return false;
-            }
-        }
-        true
-    }
-
-    fn send_blocks<L: Link>(&mut self, air: &mut Air<'_, L, B>) -> bool {
-        while let Some(slot) = self.again.pop_front() {
-            let Some(flight) = air.flights.get(slot) else { continue };
-            let key = flight.task;
-            let is_block = self.tasks.get(key).is_some_and(|task| task.io().is_some());
-            if self.tasks.get(key).is_none_or(|task| task.failure.is_some()) {
-                // It has failed elsewhere: what was lost is not needed any more.
-                air.flights.remove(slot);
-                self.close(key, air);
-                continue;
-            }
-            if is_block && self.in_air >= self.window.size() {
-                self.again.push_front(slot);
-                return true;
-            }
-            if !self.launch(slot, air) {
-                self.again.push_front(slot);
-                return false;
-            }
-        }
-        while self.in_air < self.window.size() {
-            let Some(&key) = self.unsent.front() else { return true };
-            let most = self.remote.sectors_per_frame;
-            let Some(task) = self.tasks.get_mut(key).filter(|task| task.has_more()) else {
-                self.unsent.pop_front();
-                continue;
-            };
-            let Some(piece) = task.cut(most) else { return true };
-            let Ok(slot) = air.flights.insert(Flight::new(air.id.0, key, piece)) else {
-                task.uncut(piece);
-                return false;
-            };
-            if !self.launch(slot, air) {
-                air.flights.remove(slot);
-                if let Some(task) = self.tasks.get_mut(key) {
-                    task.uncut(piece);
-                }
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Sends a request by the next path, the first time or once more. False when it cannot be sent now.
-    fn launch<L: Link>(&mut self, slot: SlotId, air: &mut Air<'_, L, B>) -> bool {
-        let Some(flight) = air.flights.get_mut(slot) else { return true };
-        let key = flight.task;
-        let Some(task) = self.tasks.get_mut(key) else { return true };
-        let last = (flight.tries() > 0).then_some(flight.path);
-        let Some(path) = choose(&self.remote.paths, task.only, &mut self.next_path, last, air.ports) else {
-            return false;
-        };
-        let Path { link, mac, .. } = self.remote.paths[path];
-        let port = &mut air.ports[link.0];
-        // The MTU may have shrunk since the piece was cut.
-        let fits = port.info.mtu as usize + aoe_wire::ETH_HEADER_LEN;
-        if emit::frame_len(task, flight.piece) > fits.max(aoe_wire::MIN_FRAME) {
-            if task.io().is_none_or(|io| !io.op().has_data()) || fits < aoe_wire::ATA_HEADER_LEN + SECTOR {
-                let need = emit::frame_len(task, flight.piece);
-                task.failure.get_or_insert(Failure::TooLong { need, have: fits });
-                air.flights.remove(slot);
-                self.close(key, air);
-                return true;
-            }
-            let had_more = task.has_more();
-            task.shorten(&mut flight.piece, max_sectors_fitting(port.info.mtu as usize));
-            if !had_more {
-                self.unsent.push_back(key);
-            }
-        }
-        let (piece, first) = (flight.piece, flight.tries() == 0);
-        let (src, address, dialect) = (port.info.mac, self.remote.address, self.dialect);
-        let (flights, now) = (&mut *air.flights, air.now);
-        let mut sent = None;
-        port.queue(|frame| {
-            let tag = flights.send(slot, path, now);
-            sent = Some(tag);
-            emit::write(frame, RequestHeader { dst: mac, src, address, tag }, task, piece, dialect)
-        });
-        let Some(tag) = sent else { return false };
-        match first {
-            true => self.remote.stats.requests += 1,
-            false => self.remote.stats.retransmits += 1,
-        }
-        let kind = task.kind();
-        if task.io().is_some() {
-            self.in_air += 1;
-        }
-        self.lanes[kind as usize].sent.push_back(Sent { slot, tag, at: air.now });
-        true
     }
 
     /// A piece of a task has ended.
@@ -429,30 +282,4 @@ impl<B: IoBuf> Session<B> {
             _ => {}
         }
     }
-}
-
-/// The next path in turn: one that was not just tried, if there is another, that lives and whose link is up.
-fn choose<L: Link>(
-    paths: &[Path],
-    only: Option<(LinkId, MacAddr)>,
-    next: &mut usize,
-    last: Option<usize>,
-    ports: &[Port<L>],
-) -> Option<usize> {
-    let up = |path: &Path| is_up(path, ports);
-    if let Some(only) = only {
-        return paths.iter().position(|path| (path.link, path.mac) == only && up(path));
-    }
-    let start = *next;
-    let turn = || (0..paths.len()).map(|step| (start + step) % paths.len());
-    let found = turn()
-        .find(|&at| paths[at].alive && up(&paths[at]) && Some(at) != last)
-        .or_else(|| turn().find(|&at| paths[at].alive && up(&paths[at])))
-        .or_else(|| turn().find(|&at| up(&paths[at])))?;
-    *next = found + 1;
-    Some(found)
-}
-
-fn is_up<L: Link>(path: &Path, ports: &[Port<L>]) -> bool {
-    ports.get(path.link.0).is_some_and(|port| port.info.up)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aoe_wire::{ErrorCode, MacAddr};
+use aoe_wire::{AtaCommand, ConfigCommand, ErrorCode, MacAddr, MaskCommand, ReserveCommand};
 use bdev::{Io, IoBuf, Op, Status};
 
 use crate::flight::Piece;
@@ -96,6 +96,25 @@ impl<B> Task<B> {
             Some(Op::Write { .. }) if !self.flushing => Kind::Write,
             _ => Kind::Other,
         }
+    }
+
+    /// Whether a reply to an earlier sending ends it as well as one to the last. Not if it changes something: its successor may still be
+    /// on its way and, if that is executed after what is written next, undo it.
+    pub(crate) fn takes_late(&self) -> bool {
+        match &self.work {
+            Work::Io(_) => self.kind() == Kind::Read || self.is_flush(),
+            Work::Control(Control::Config { command, .. }, _) => {
+                ![ConfigCommand::SET, ConfigCommand::FORCE].contains(command)
+            }
+            Work::Control(Control::Mask { command, .. }, _) => *command == MaskCommand::READ,
+            Work::Control(Control::Reserve { command, .. }, _) => *command == ReserveCommand::READ,
+            Work::Control(Control::Ata { arg, .. }, _) => arg.command() == AtaCommand::IDENTIFY_DEVICE,
+        }
+    }
+
+    /// Whether its pieces move sectors to or from the disk.
+    pub(crate) fn has_data(&self) -> bool {
+        !self.is_flush() && self.io().is_some_and(|io| io.op().has_data())
     }
 
     /// Whether what is sent next, or was sent last, is a flush.

@@ -1,4 +1,5 @@
 //! A remote disk keeps the contract of every backend. The target is ours, on a thread, over a link in memory.
+#![cfg(feature = "disk")]
 
 use std::io;
 use std::sync::Arc;

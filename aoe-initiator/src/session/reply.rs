@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use aoe_l2::Link;
 use aoe_wire::{
-    ATA_HEADER_LEN, Arg, AtaArg, Command, ConfigArg, Directive, ErrorCode, IdentifyDevice, MacAddr, MaskArg,
-    Packet, ReserveArg, WireError,
+    ATA_HEADER_LEN, Arg, AtaArg, AtaError, Command, ConfigArg, Directive, ErrorCode, IdentifyDevice, MacAddr,
+    MaskArg, Packet, ReserveArg, WireError,
 };
 use bdev::{IoBuf, Op, SECTOR_SIZE};
 
+use super::send::sectors;
 use super::{Air, Session, Stage};
 use crate::copy::copy;
 use crate::emit::{self, Dialect};
 use crate::flight::SlotId;
 use crate::remote::device_info;
-use crate::task::{Kind, Origin, Task, Work};
+use crate::task::{Origin, Task, Work};
 use crate::{Answer, Control, Event, Failure, LinkId, Malformed, Reply};
 
 /// A frame that has the tag of a request.
@@ -30,7 +31,8 @@ pub(crate) struct Arrival<'f, F> {
 
 /// What a reply says about the piece it answers.
 enum Verdict {
-    Done(Option<Answer>),
+    Done,
+    Answered(Answer),
     Failed(Failure),
     /// Try again later.
     Later(ErrorCode),
@@ -57,9 +59,7 @@ impl<B: IoBuf> Session<B> {
             if arrival.sent.is_some() {
                 lane.rtt.sample(rtt);
             }
-            // Its successor may still be on its way and, in the case of a write, arrive after what is written next: so only the reply
-            // to the last sending ends a request that changes something.
-            if kind != Kind::Read {
+            if !task.takes_late() {
                 return;
             }
         }
@@ -82,6 +82,23 @@ impl<B: IoBuf> Session<B> {
                 task.refused = Some(code);
                 return;
             }
+            // It was cut for an MTU that the target has no more: it goes out again in smaller pieces.
+            Verdict::Failed(Failure::Ata { error, .. })
+                if error.contains(AtaError::ABRT)
+                    && task.has_data()
+                    && self
+                        .remote
+                        .paths
+                        .get(path)
+                        .is_some_and(|path| piece.sectors > sectors(path, air.ports).into()) =>
+            {
+                if let Some(flight) = air.flights.get_mut(arrival.slot).filter(|flight| flight.in_air) {
+                    flight.in_air = false;
+                    self.in_air -= 1;
+                    self.again.push_back(arrival.slot);
+                }
+                return;
+            }
             Verdict::Failed(failure) => {
                 match failure {
                     Failure::Malformed(_) => self.remote.stats.malformed += 1,
@@ -90,7 +107,8 @@ impl<B: IoBuf> Session<B> {
                 task.failure.get_or_insert(failure);
                 None
             }
-            Verdict::Done(answer) => answer,
+            Verdict::Answered(answer) => Some(answer),
+            Verdict::Done => None,
         };
 
         if arrival.age == 0 {
@@ -114,10 +132,9 @@ impl<B: IoBuf> Session<B> {
         }
         if is_block {
             self.window.widen();
-        } else if task.failure.is_none() {
-            let Work::Control(_, origin) = task.work else { return };
+        }
+        if let (Some(answer), &Work::Control(_, origin)) = (answer, &task.work) {
             self.tasks.remove(key);
-            let answer = answer.unwrap_or(Answer::Reserve(Vec::new()));
             let reply = Reply { answer, link: arrival.link, mac: arrival.packet.eth.src, rtt };
             return self.answered(origin, Ok(reply), air);
         }
@@ -157,7 +174,10 @@ impl<B: IoBuf> Session<B> {
 }
 
 fn page(answer: &Answer) -> Result<IdentifyDevice, Failure> {
-    let Answer::Ata { data, .. } = answer else { return Err(Failure::Malformed(Malformed::BadLength)) };
+    let Answer::Ata { arg, data } = answer else { return Err(Failure::Malformed(Malformed::BadLength)) };
+    if let Some(failure) = failed(arg) {
+        return Err(failure);
+    }
     let page = IdentifyDevice::parse(data).map_err(|_| Failure::Malformed(Malformed::BadLength))?;
     if page.capacity() == 0 { Err(Failure::Malformed(Malformed::NoCapacity)) } else { Ok(*page) }
 }
@@ -187,7 +207,7 @@ fn judge_block<F: IoBuf, B: IoBuf>(
     if let Some(failure) = failed(arg) {
         return Verdict::Failed(failure);
     }
-    let Some(io) = into else { return Verdict::Done(None) };
+    let Some(io) = into else { return Verdict::Done };
     let bytes = piece.sectors as usize * SECTOR_SIZE;
     let to = io.offset() + piece.at as usize * SECTOR_SIZE;
     let pieces = arrival.frame.segments();
@@ -196,7 +216,7 @@ fn judge_block<F: IoBuf, B: IoBuf>(
         return short(ATA_HEADER_LEN + bytes, have);
     }
     copy(pieces, ATA_HEADER_LEN, io.buf_mut().segments_mut(), to, bytes);
-    Verdict::Done(None)
+    Verdict::Done
 }
 
 fn judge_control<F: IoBuf>(arrival: &Arrival<'_, F>, control: &Control) -> Verdict {
@@ -217,7 +237,7 @@ fn judge_control<F: IoBuf>(arrival: &Arrival<'_, F>, control: &Control) -> Verdi
         _ => return Verdict::Stray,
     };
     match answer {
-        Ok(answer) => Verdict::Done(Some(answer)),
+        Ok(answer) => Verdict::Answered(answer),
         Err(_) => Verdict::Failed(Failure::Malformed(Malformed::BadLength)),
     }
 }

@@ -6,10 +6,11 @@ use aoe_l2::Link;
 use aoe_wire::{Address, ConfigCommand, MacAddr, RequestHeader, Tag, build_config};
 use bdev::IoBuf;
 
-use super::{Air, Lane, Session, Stage, is_up};
+use super::send::is_up;
+use super::{Air, Lane, Session, Stage};
 use crate::port::Port;
-use crate::task::{Origin, Task, Work};
-use crate::{Control, Event, Failure};
+use crate::task::{Kind, Origin, Task, Work};
+use crate::{AttachOptions, Control, Event, Failure};
 
 /// Between the first two queries for a target; each later pause is twice as long.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -96,6 +97,10 @@ impl<B: IoBuf> Session<B> {
         }
         if is_block {
             self.in_air -= 1;
+            // A flush or a trim may take any time; that says nothing of the network.
+            if kind == Kind::Other as usize {
+                return;
+            }
             match overtaken {
                 true => self.window.halve(lost.at, air.now),
                 false => self.window.collapse(lost.at, air.now),
@@ -170,7 +175,8 @@ impl<B: IoBuf> Session<B> {
 
     pub(super) fn seek<L: Link>(&mut self, air: &mut Air<'_, L, B>) {
         if let Stage::Seeking { until: until @ None } = &mut self.stage {
-            *until = Some(air.now + self.remote.options.deadline);
+            let AttachOptions { seek, deadline, .. } = self.remote.options;
+            *until = Some(air.now + seek.unwrap_or(deadline));
         }
         if self.seek_due().is_some_and(|at| at <= air.now) {
             let tag = air.flights.query(air.now);
@@ -209,5 +215,6 @@ pub(crate) fn query<L: Link>(
     tag: Tag,
 ) {
     let header = RequestHeader { dst: MacAddr::BROADCAST, src: port.info.mac, address, tag };
-    port.queue(|frame: &mut L::Frame| build_config(frame.bytes_mut(), header, command, string));
+    // One that is too long for the link finds nobody there, and one that the link has no frame for is repeated by who asks.
+    let _ = port.queue(|frame: &mut L::Frame| build_config(frame.bytes_mut(), header, command, string));
 }
