@@ -1,7 +1,7 @@
 //! The data path allocates nothing: 10,000 turns of 32 requests, counted by the allocator. No figures; it fails when one is made.
 //!
-//! Once with a disk that ends every request in place, once with one that keeps them for two turns, so that requests are in flight, wait for
-//! each other and are reaped.
+//! The target once with a disk that ends every request in place, once with one that keeps them for two turns, so that requests are in flight, wait for
+//! each other and are reaped; and the initiator with 64 requests in the air.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::process::ExitCode;
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use aoe_target::bdev::{AlignedBuf, Backend, Inline, NullDisk};
 use bdev::testing::Delay;
-use benches::Treadmill;
+use bdev::{Extent, Io};
+use benches::{Mirror, Treadmill, round};
 
 struct Counting;
 
@@ -65,8 +66,28 @@ fn count(name: &str, disk: &dyn Backend<AlignedBuf>) -> Option<u64> {
     (replies as u64 >= TURNS * 4).then_some(allocations)
 }
 
+/// The same for the initiator.
+fn count_initiator() -> Option<u64> {
+    let (mut initiator, disk) = Mirror::new(64, 9000).initiator(64);
+    let mut bufs: Vec<_> = (0..64).map(|_| AlignedBuf::with_len(17 * 512, 512)).collect();
+    let mut now = Duration::ZERO;
+    let io = |number: u64, buf| {
+        let extent = Extent::new(number * 17, 17);
+        if number.is_multiple_of(4) { Io::write(extent, buf, 0) } else { Io::read(extent, buf, 0) }
+    };
+    let mut turns = |turns| (0..turns).for_each(|_| round(&mut initiator, disk, &mut bufs, &mut now, io));
+    turns(100);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    turns(TURNS);
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let replies = initiator.remote(disk)?.stats().replies;
+    println!("alloc/initiator: {TURNS} turns, {replies} replies, {allocations} allocations");
+    (replies >= TURNS * 64).then_some(allocations)
+}
+
 fn main() -> ExitCode {
     let disk = || Inline::new(NullDisk::new(1 << 20));
-    let counts = [count("in place", &disk()), count("in flight", &Delay::for_reaps(disk(), 2))];
-    if counts == [Some(0); 2] { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let counts =
+        [count("in place", &disk()), count("in flight", &Delay::for_reaps(disk(), 2)), count_initiator()];
+    if counts == [Some(0); 3] { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `wire` | how long does it take to parse a frame, to make it a reply, to print it? |
 //! | `turn` | how many requests a second go through the engine, by size of batch? |
+//! | `initiator` | how many requests a second go through the initiator, by window? |
 //! | `queue` | how many requests a second does a backend take, by depth? |
 //! | `alloc` | does the data path allocate? (It must not; no figures.) |
 //! | `veth.sh` | how many replies a second does `vblade` send over a real interface, beside another target? |
@@ -26,8 +27,10 @@ use aoe_wire::{
     AFlags, AtaArg, AtaCommand, ConfigCommand, Lba, RequestHeader, SECTOR, Tag, build_ata, build_config,
 };
 
+mod mirror;
 mod treadmill;
 
+pub use mirror::{Mirror, round};
 pub use treadmill::Treadmill;
 
 /// The target's interface.

@@ -5,6 +5,7 @@
 //! | [`parse`] | any bytes | panic, print a control character, or be read in two ways |
 //! | [`identify`] | any 512 bytes, or names and numbers | panic, or read back as something else than was built |
 //! | [`engine`] | a session: requests of several initiators, turns, faults | differ from a model of the protocol and of the disk |
+//! | [`initiator`] | a session: requests, replies that are late, doubled, changed, or made up | panic, end twice or never, or mix sectors up |
 //! | [`stack`] | a stack of layers and requests to it | differ from flat memory |
 //!
 //! The bodies are ordinary functions, so that `cargo test` replays the seeds of `seeds/` without instrumentation, and so that an
@@ -22,5 +23,6 @@
 
 pub mod engine;
 pub mod identify;
+pub mod initiator;
 pub mod parse;
 pub mod stack;

@@ -29,6 +29,10 @@ fn session(bytes: &[u8]) {
     fuzz::engine::run(&Arbitrary::arbitrary_take_rest(Unstructured::new(bytes)).unwrap());
 }
 
+fn initiator(bytes: &[u8]) {
+    fuzz::initiator::run(&Arbitrary::arbitrary_take_rest(Unstructured::new(bytes)).unwrap());
+}
+
 fn script(bytes: &[u8]) {
     if let Ok(script) = Arbitrary::arbitrary_take_rest(Unstructured::new(bytes)) {
         fuzz::stack::run(&script);
@@ -58,4 +62,9 @@ fn random_sessions_are_served_as_the_model_says() {
 #[test]
 fn random_stacks_behave_as_flat_memory() {
     (0..400).for_each(|seed| script(&chance(seed, 1500)));
+}
+
+#[test]
+fn random_sessions_of_the_initiator_end_every_request_once() {
+    (0..400).for_each(|seed| initiator(&chance(seed, 1500)));
 }
