@@ -1,6 +1,7 @@
-//! Writes shell completions and the man page, from the definition of the command line, into `OUT_DIR`, or into the directory that
+//! Writes shell completions and the man pages, from the definitions of the command lines, into `OUT_DIR`, or into the directory that
 //! `VBLADE_ASSETS_DIR` names, for packagers.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::{env, fs, io};
 
@@ -9,11 +10,16 @@ use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
+#[path = "src/aoe/cli.rs"]
+mod aoe;
 #[path = "src/cli.rs"]
 mod cli;
 
-/// Sections that the options say nothing about: title and paragraphs.
-const SECTIONS: &[(&str, &[&str])] = &[
+/// Title and paragraphs.
+type Section = (&'static str, &'static [&'static str]);
+
+/// Sections that the options of `vblade` say nothing about.
+const VBLADE: &[Section] = &[
     (
         "DURABILITY",
         &[
@@ -52,46 +58,131 @@ const SECTIONS: &[(&str, &[&str])] = &[
     (
         "SEE ALSO",
         &[
-            "aoe-discover(8), aoe-stat(8), aoecfg(8), aoeping(8), ip-link(8), setcap(8), AoEr11 (the protocol)",
+            "aoe(8), aoe-discover(8), aoe-stat(8), aoecfg(8), aoeping(8), ip-link(8), setcap(8), AoEr11 (the protocol)",
         ],
     ),
+];
+
+/// The same of `aoe`.
+const AOE: &[Section] = &[
+    (
+        "OUTPUT",
+        &[
+            "Bytes that targets choose (config strings, model names) are shown with control characters escaped, as in \"\\n\" or \
+             \"\\u{1b}\", and \"\\xff\" for a byte that is no UTF-8; in JSON, too. Only config get writes the string as it is, unless \
+             to a terminal.",
+            "A reader of standard output that goes away ends the command quietly.",
+        ],
+    ),
+    (
+        "SIGNALS",
+        &[
+            "SIGINT and SIGTERM end a command within seconds, with a summary of what was done where there is one; a second one \
+             ends it at once. What the target has been asked for by then may still be done.",
+        ],
+    ),
+    (
+        "PRIVILEGES",
+        &[
+            "Opening an interface takes root or CAP_NET_RAW, which the file can have: setcap cap_net_raw+ep $(command -v aoe). Whoever \
+             may run it then reads and writes every disk that the host reaches. \
+             A large receive buffer takes CAP_NET_ADMIN besides, or a larger limit: sysctl -w net.core.rmem_max=8388608.",
+        ],
+    ),
+    (
+        "NOTES",
+        &[
+            "A host that has a disk mounted keeps part of it in memory: what is written to the disk by this command, by whatever \
+             host, may damage what that one has there. Write and trim only what is not in use.",
+            "The classic vblade dies when an entry is removed from its mask list, keeps no more than one entry well, and flushes \
+             nothing when asked to. It is silent to requests that it takes for malformed.",
+        ],
+    ),
+    ("SEE ALSO", &["vblade(8), ip-link(8), hdparm(8), setcap(8), AoEr11 (the protocol)"]),
 ];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=VBLADE_ASSETS_DIR");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/cli.rs");
+    println!("cargo::rerun-if-changed=src/aoe/cli.rs");
+    println!("cargo::rerun-if-changed=src/aoe/cli");
     let dir = env::var_os("VBLADE_ASSETS_DIR").or_else(|| env::var_os("OUT_DIR")).map(PathBuf::from);
     let dir = dir.ok_or(io::ErrorKind::NotFound)?;
     fs::create_dir_all(&dir)?;
-    let mut command = cli::Cli::command();
+    let (mut vblade, mut aoe) = (cli::Cli::command(), aoe::Cli::command());
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        generate_to(shell, &mut command, "vblade", &dir)?;
+        generate_to(shell, &mut vblade, "vblade", &dir)?;
+        generate_to(shell, &mut aoe, "aoe", &dir)?;
     }
-    fs::write(dir.join("vblade.8"), man_page(command)?)
+    let listings = [("EXAMPLES", cli::EXAMPLES), ("SIGNALS", cli::SIGNALS)];
+    fs::write(dir.join("vblade.8"), man_page(vblade, &listings, VBLADE)?)?;
+    let listings = [("EXAMPLES", aoe::EXAMPLES), ("EXIT STATUS", aoe::EXIT_STATUS)];
+    fs::write(dir.join("aoe.8"), man_page(aoe, &listings, AOE)?)
 }
 
-fn man_page(command: Command) -> io::Result<Vec<u8>> {
-    let man =
-        Man::new(command.after_long_help("").after_help("")).section("8").manual("System Manager's Manual");
+fn man_page(mut command: Command, listings: &[(&str, &str)], sections: &[Section]) -> io::Result<Vec<u8>> {
+    // Options of all commands reach the subcommands by this.
+    command.build();
+    let command = command.after_long_help("").after_help("");
+    let man = Man::new(command.clone()).section("8").manual("System Manager's Manual");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
-    listing("EXAMPLES", cli::EXAMPLES).to_writer(&mut page)?;
-    listing("SIGNALS", cli::SIGNALS).to_writer(&mut page)?;
-    for (title, paragraphs) in SECTIONS {
-        let mut section = Roff::new();
-        section.control("SH", [*title]);
-        for paragraph in *paragraphs {
-            section.control("PP", []).text([roman(*paragraph)]);
+    if command.has_subcommands() {
+        section("COMMANDS", &[]).to_writer(&mut page)?;
+        for subcommand in command.get_subcommands() {
+            describe(subcommand, &mut page)?;
         }
-        section.to_writer(&mut page)?;
+    }
+    for (title, text) in listings {
+        listing(title, text).to_writer(&mut page)?;
+    }
+    for (title, paragraphs) in sections {
+        section(title, paragraphs).to_writer(&mut page)?;
     }
     man.render_version_section(&mut page)?;
     Ok(page)
+}
+
+/// A subsection on a command, and one on each command below it.
+fn describe(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+    let usage = command.clone().render_usage().to_string();
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let mut text = Roff::new();
+    text.control("SS", [usage.trim_start_matches("Usage: ").replace('\n', " ").as_str()]);
+    for (number, paragraph) in about.split("\n\n").enumerate() {
+        if number > 0 {
+            text.control("PP", []);
+        }
+        text.text([roman(paragraph)]);
+    }
+    text.to_writer(page)?;
+    // What all commands understand stands once, above; so does help.
+    let own = command.clone().disable_help_flag(true).mut_args(|arg| {
+        let hide = arg.is_global_set() || arg.get_id() == "help";
+        arg.hide(hide)
+    });
+    let mut options = Vec::new();
+    Man::new(own).render_options_section(&mut options)?;
+    let options = String::from_utf8_lossy(&options);
+    // What comes before the first option is the heading of a section.
+    if let Some((_, options)) = options.split_once(".SH OPTIONS\n") {
+        page.write_all(options.as_bytes())?;
+    }
+    command.get_subcommands().try_for_each(|subcommand| describe(subcommand, page))
+}
+
+fn section(title: &str, paragraphs: &[&str]) -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", [title]);
+    for paragraph in paragraphs {
+        section.control("PP", []).text([roman(*paragraph)]);
+    }
+    section
 }
 
 /// A text below `--help`: a line indented by two is a term, one indented by more is its explanation.

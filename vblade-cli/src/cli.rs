@@ -15,6 +15,8 @@ Examples:
           Export a drive read-only, to one initiator.
   vblade -b 64 --sector-align --cache directsync 1 0 eth1 /dev/vg/guest
           Go past the page cache; suits fast drives that hold more than memory does.
+  vblade 8 0 eth1 aoe:e7.3@eth0
+          Pass on, to the segment of eth1, the disk that another host serves on that of eth0.
   setcap cap_net_raw+ep $(command -v vblade)
           Let ordinary users export files of theirs.";
 
@@ -54,9 +56,10 @@ pub(crate) struct Cli {
     #[arg(value_name = "netif")]
     pub(crate) netif: String,
 
-    /// Regular file or block device to export, of at least 512 bytes
+    /// Regular file or block device to export, of at least 512 bytes; or aoe:eS.T@netif for a disk of another target
     ///
-    /// A tail that fills no sector of 512 bytes is left out.
+    /// A tail that fills no sector of 512 bytes is left out. aoe:e7.3@eth0,eth1 is the disk that another target serves as e7.3, reached
+    /// by these interfaces: so a disk can be passed on to another segment. A file of such a name is ./aoe:...
     #[arg(value_name = "filename", value_hint = clap::ValueHint::FilePath)]
     pub(crate) filename: PathBuf,
 

@@ -21,6 +21,8 @@ pub(crate) enum Error {
     Usage(#[from] UsageError),
     #[error("{0}{hint}", hint = file_hint(.0))]
     File(#[from] bdev::OpenError),
+    #[error("{source}{hint}", hint = remote_hint(source))]
+    Remote { source: aoe_initiator::ConnectError },
     #[error(transparent)]
     Link(#[from] aoe_link::OpenError),
     #[error(
@@ -101,6 +103,14 @@ fn file_hint(error: &bdev::OpenError) -> &'static str {
         OpenErrorKind::OffsetBeyondEnd { .. } => " (-o)",
         OpenErrorKind::NoLength | OpenErrorKind::LengthBeyondEnd { .. } => " (-l)",
         OpenErrorKind::Os { error, .. } if names_nothing(error) => "; name a file that exists",
+        _ => "",
+    }
+}
+
+/// What to do about another target that cannot be used.
+fn remote_hint(error: &aoe_initiator::ConnectError) -> &'static str {
+    match error {
+        aoe_initiator::ConnectError::Target { .. } => " (look for it with: aoe discover)",
         _ => "",
     }
 }

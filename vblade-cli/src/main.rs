@@ -1,7 +1,7 @@
 //! `vblade`: exports a file or block device over ATA over Ethernet.
 //!
-//! The way of a start: [`cli`] is what was typed, [`options`] what it means; [`stack`] checks the file, the link is opened, [`claim`]
-//! and [`probe`] ask whether the address is free here and elsewhere; only then the file is [locked](lock) and opened for writing,
+//! The way of a start: [`cli`] is what was typed, [`options`] and [`source`] what it means; [`stack`] checks the file, the link is opened, [`claim`]
+//! and [`probe`] ask whether the address is free here and elsewhere; only then the disk is [locked](lock) and opened for writing,
 //! [`privileges`] are given up and [`serve`] begins. [`state`] keeps what initiators set, [`report`] says what goes on. Whatever ends
 //! the program otherwise than asked is an [`error`].
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ mod privileges;
 mod probe;
 mod report;
 mod serve;
+mod source;
 mod stack;
 mod state;
 mod wait;
@@ -67,7 +68,7 @@ fn run() -> Result<(), Error> {
     let _claim = take_address(&export, &mut link)?;
     let state = StateFile::locate(
         export.target.address,
-        &export.file.path,
+        &export.source.path(),
         export.state_dir.as_deref(),
         &Environment::ours(),
     )?;
@@ -78,6 +79,8 @@ fn run() -> Result<(), Error> {
         return Ok(());
     }
     let stack = Stack::open(&export, lock)?;
+    let queue =
+        stack.open_queue().map_err(|source| Error::System { doing: "open a queue to the disk", source })?;
     if let Err(error) = privileges::give_up() {
         warn!("privileges that are not needed any more could not be given up: {error}");
     }
@@ -88,7 +91,6 @@ fn run() -> Result<(), Error> {
     let polled = link.event().is_none();
     let mut server = Server::new();
     let link = server.add_link(link);
-    let queue = stack.open_queue().map_err(|source| Error::System { doing: "start disk threads", source })?;
     let target = Target::new(export.target, stack.info(), stored);
     let target = server
         .add_target(target, queue, state.into_saver(), &[link])
@@ -105,7 +107,7 @@ fn run() -> Result<(), Error> {
         return Err(Error::Unfinished { in_flight, seconds: GRACE.as_secs() });
     }
     drop(server);
-    stack.flush().map_err(|_| Error::Flush { path: export.file.path })?;
+    stack.flush().map_err(|_| Error::Flush { path: export.source.path() })?;
     served.map(drop).map_err(|source| Error::Serve { address, netif, source })
 }
 

@@ -3,26 +3,23 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use aoe_link::PnetOptions;
+use aoe_link::NetifOptions;
 use aoe_target::{Address, Identity, MAX_REQUESTS, MacAddr, TargetOptions};
 use aoe_wire::{IdentityError, IdentityField, MacAddrError};
-use bdev::FileOptions;
 
 use crate::cli::{Cache, Cli};
+use crate::source::Source;
 
 /// Frames that may be out besides those of requests: advertisements, copies, and a burst that has just arrived.
 const SPARE_FRAMES: usize = 256;
-
-/// The most sectors that an ATA disk can have: what 48 bits count.
-const MOST_SECTORS: u64 = 1 << 48;
 
 /// Everything about one export that can be known without opening anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Export {
     pub(crate) netif: String,
-    pub(crate) link: PnetOptions,
+    pub(crate) link: NetifOptions,
     pub(crate) target: TargetOptions,
-    pub(crate) file: FileOptions,
+    pub(crate) source: Source,
     pub(crate) cache: Cache,
     /// Where the state is kept, when the user said so.
     pub(crate) state_dir: Option<PathBuf>,
@@ -45,10 +42,11 @@ impl Export {
             (true, false) => Cache::None,
             (true, true) => Cache::Directsync,
         });
+        let source = Source::new(&cli, cache)?;
         let serial = cli.serial.unwrap_or_else(|| default_serial(address, host));
         let model = cli.model.unwrap_or_else(|| Identity::MODEL.to_owned());
         Ok(Self {
-            link: PnetOptions { pool: MAX_REQUESTS + SPARE_FRAMES, ..PnetOptions::default() },
+            link: NetifOptions { pool: MAX_REQUESTS + SPARE_FRAMES, ..NetifOptions::default() },
             target: TargetOptions {
                 identity: identity(&serial, &model)?,
                 buffer_count: number("-b", &cli.buffer_count, 2..=65535)?,
@@ -57,13 +55,7 @@ impl Export {
                 write_cache: matches!(cache, Cache::Writeback | Cache::None),
                 ..TargetOptions::new(address)
             },
-            file: FileOptions {
-                offset: number("-o", &cli.offset, 0..=MOST_SECTORS)?,
-                length: cli.length.map(|text| number("-l", &text, 1..=MOST_SECTORS)).transpose()?,
-                read_only: cli.read_only,
-                direct: matches!(cache, Cache::None | Cache::Directsync),
-                ..FileOptions::new(cli.filename)
-            },
+            source,
             netif: cli.netif,
             cache,
             state_dir: cli.state_dir,
@@ -85,12 +77,18 @@ pub(crate) enum UsageError {
         "-m {text:?}: {kind} is no initiator's own; give the address of its interface, as `ip link` shows it"
     )]
     NoStation { text: String, kind: &'static str },
+    #[error(
+        "aoe:{text}: not a target and its interfaces; give aoe:e7.3@eth0, or ./aoe:{text} if that is a file"
+    )]
+    Remote { text: String },
+    #[error("-o and -l: only a file can be exported in part; give the whole of the other target")]
+    PartOfRemote,
     #[error("{option} {text:?}: {source}; give 1 to {max} printable ASCII characters, not only spaces")]
     Identity { option: &'static str, text: String, max: usize, source: IdentityError },
 }
 
 /// Reads a whole number, decimal or hexadecimal after `0x`.
-fn number<T>(what: &'static str, text: &str, range: RangeInclusive<T>) -> Result<T, UsageError>
+pub(crate) fn number<T>(what: &'static str, text: &str, range: RangeInclusive<T>) -> Result<T, UsageError>
 where
     T: Copy + Into<u64> + TryFrom<u64> + PartialOrd,
 {
@@ -206,7 +204,8 @@ mod tests {
     fn the_cache_modes_and_their_classic_options_mean_the_same() {
         let mode = |options: &str| {
             let export = export(&format!("{options}7 3 eth0 disk.img")).expect("a valid line");
-            (export.cache, export.file.direct, export.target.write_cache)
+            let Source::File(file) = export.source else { panic!("a file") };
+            (export.cache, file.direct, export.target.write_cache)
         };
         for (options, expected) in [
             ("", (Cache::Writethrough, false, false)),
@@ -265,19 +264,6 @@ mod tests {
         for text in ["0", "1", "65536", "70000", "x"] {
             assert!(count(text).expect_err("out of range").starts_with("-b "), "{text}");
         }
-    }
-
-    #[test]
-    fn offset_and_length_count_sectors() {
-        let range = |options: &str| {
-            export(&format!("{options} 7 3 eth0 disk.img"))
-                .map(|export| (export.file.offset, export.file.length))
-        };
-        assert_eq!(range("-o 8 -l 16"), Ok((8, Some(16))));
-        assert_eq!(range("-o 8"), Ok((8, None)));
-        assert!(
-            range("-l 0").is_err() && range("-o 1k").is_err() && range("-l 18446744073709551616").is_err()
-        );
     }
 
     #[test]

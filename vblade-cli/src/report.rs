@@ -35,7 +35,8 @@ pub(crate) fn warn_of_limits(export: &Export, stack: &Stack, link: &PnetLink, st
     if export.target.address.major == SHELF_IGNORED_BY_LINUX {
         warn!("Linux initiators ignore shelf 4095: give another one if they should see the disk");
     }
-    let path = export.file.path.display();
+    let path = export.source.path();
+    let path = path.display();
     if stack.dropped_tail() != 0 {
         warn!(
             "{path}: the last {} bytes fill no sector of 512 bytes and are not exported",
@@ -55,12 +56,12 @@ pub(crate) fn warn_of_limits(export: &Export, stack: &Stack, link: &PnetLink, st
 
 /// Prints the line that says that the disk is there, as the classic vblade does.
 pub(crate) fn announce(export: &Export, stack: &Stack) {
-    let mode = if export.file.read_only { "O_RDONLY" } else { "O_RDWR" };
+    let mode = if export.source.read_only() { "O_RDONLY" } else { "O_RDWR" };
     let (pid, address, sectors) = (std::process::id(), export.target.address, stack.info().sectors);
     let mut stdout = io::stdout().lock();
     // Whoever started us may not care; the disk is served all the same.
     let _ = writeln!(stdout, "pid {pid}: {address}, {sectors} sectors {mode}").and_then(|()| stdout.flush());
-    info!(%address, netif = export.netif, file = %export.file.path.display(), sectors, cache = ?export.cache, "serving");
+    info!(%address, netif = export.netif, disk = %export.source.path().display(), sectors, cache = ?export.cache, "serving");
 }
 
 /// Tells at the end what was done.
