@@ -12,6 +12,7 @@ tests=(
     'kernel.sh 6.1 9000'
     'kernel.sh 6.12 1500'
     'kernel.sh 6.12 9000'
+    'kernel.sh 6.12 9000 chain'
 )
 
 passed=0 failed=0 skipped=0 table=''

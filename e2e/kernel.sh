@@ -1,9 +1,11 @@
 #!/bin/bash
-# A stock Debian kernel's own aoe driver uses our disk: kernel.sh KERNEL MTU, e.g. kernel.sh 6.12 9000.
+# A stock Debian kernel's own aoe driver uses our disk: kernel.sh KERNEL MTU [chain], e.g. kernel.sh 6.12 9000.
+# With "chain" the target has no file: the disk it exports is one that it reaches over AoE itself, on another target.
 # In the guest: discovery, partition table, ext4, files copied and found again after dropped caches and after a
 # reload of the driver, fsck, fio with verification. Then, on the host: the same files in the image itself.
-kernel=${1:?usage: kernel.sh KERNEL MTU} mtu=${2:?usage: kernel.sh KERNEL MTU}
-test_name=kernel-$kernel-mtu$mtu
+usage='usage: kernel.sh KERNEL MTU [chain]'
+kernel=${1:?$usage} mtu=${2:?$usage} chain=${3:-}
+test_name=kernel-$kernel-mtu$mtu${chain:+-chain}
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -38,7 +40,14 @@ done
 
 namespace net
 tap net "$mtu"
-start_target net 7 3 tap0 "$disk"
+if [[ -n $chain ]]; then
+    namespace far
+    veth far net "$mtu"
+    start_target_as far-target far 8 0 eth0 "$disk"
+    start_target net 7 3 tap0 aoe:e8.0@eth0
+else
+    start_target net 7 3 tap0 "$disk"
+fi
 
 note "boot the guest (emulated: half a minute)"
 spawn guest net "$e2e/guest/run.sh" "$guest" "$work/job" 170
@@ -47,6 +56,7 @@ finished guest 180 || status=$?
 grep -E '^[#>] ' "$work/guest.log" || true
 ((status == 0)) || fail "the guest ended with status $status: $(grep '^guest:' "$work/guest.log" | tail -n 1)"
 stop_target
+[[ -z $chain ]] || stop_target_as far-target
 
 note "the image, read without any driver"
 file_system="$disk?offset=$((2048 * 512))"

@@ -128,24 +128,35 @@ stop() {
 
 # start_target NAMESPACE ARGUMENT...: runs vblade and returns when it serves, which it says on its first line
 start_target() {
-    local ns=$1
-    shift
-    note "target: $(basename "$vblade") $*"
-    spawn target "$ns" "$vblade" "$@"
-    wait_for 15 "the target to serve" served_or_ended
-    alive target || fail "the target did not start: $(tail -n 1 "$work/target.log")"
+    start_target_as target "$@"
 }
 
+# start_target_as NAME NAMESPACE ARGUMENT...: one of several
+start_target_as() {
+    local name=$1 ns=$2
+    shift 2
+    note "$name: $(basename "$vblade") $*"
+    spawn "$name" "$ns" "$vblade" "$@"
+    wait_for 15 "the $name to serve" served_or_ended "$name"
+    alive "$name" || fail "the $name did not start: $(tail -n 1 "$work/$name.log")"
+}
+
+# served_or_ended [NAME]
 served_or_ended() {
-    grep -qE '^pid [0-9]+: e[0-9]+\.[0-9]+, [0-9]+ sectors' "$work/target.log" || ended target
+    grep -qE '^pid [0-9]+: e[0-9]+\.[0-9]+, [0-9]+ sectors' "$work/${1:-target}.log" || ended "${1:-target}"
 }
 
 # stop_target: SIGTERM, which ours takes for a good end (Debian's vblade has no handler for it: 143)
 stop_target() {
-    local status=0
-    stop target || status=$?
-    [[ $status == 0 || $status == 143 && -n ${VBLADE:-} ]] || fail "the target exited with $status on SIGTERM"
-    ! grep -q panicked "$work/target.log" || fail "a thread of the target panicked"
+    stop_target_as target
+}
+
+# stop_target_as NAME
+stop_target_as() {
+    local name=$1 status=0
+    stop "$name" || status=$?
+    [[ $status == 0 || $status == 143 && -n ${VBLADE:-} ]] || fail "the $name exited with $status on SIGTERM"
+    ! grep -q panicked "$work/$name.log" || fail "a thread of the $name panicked"
 }
 
 # equal WHAT GOT EXPECTED

@@ -24,14 +24,7 @@ pub struct Client {
 impl Client {
     /// Opens the interface, which must be in the namespace of the calling thread.
     pub fn open(interface: &str) -> io::Result<Self> {
-        let protocol = std::num::NonZeroU32::new(sys::ETHERTYPE.into()).map(Protocol::from_raw);
-        let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
-        // Only root may go beyond the system's limit; others get as much as that allows.
-        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
-            sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
-        }
-        let index = netdevice::name_to_index(&socket, interface)?;
-        sys::bind_to_interface(&socket, index)?;
+        let socket = open_socket(interface)?;
         Ok(Self { socket, buffer: vec![0; 1 << 16] })
     }
 
@@ -60,4 +53,17 @@ impl Client {
             }
         }
     }
+}
+
+/// A raw socket on an interface of the calling thread's namespace: AoE frames in, any bytes out.
+pub(crate) fn open_socket(interface: &str) -> io::Result<OwnedFd> {
+    let protocol = std::num::NonZeroU32::new(sys::ETHERTYPE.into()).map(Protocol::from_raw);
+    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+    // Only root may go beyond the system's limit; others get as much as that allows.
+    if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+        sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
+    }
+    let index = netdevice::name_to_index(&socket, interface)?;
+    sys::bind_to_interface(&socket, index)?;
+    Ok(socket)
 }

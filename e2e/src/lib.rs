@@ -1,4 +1,5 @@
-//! The conformance cases of the AoE target, as tests against the real `vblade` binary.
+//! The conformance cases of the AoE target, as tests against the real `vblade` binary, and tests of the `aoe` command
+//! against targets good and bad.
 //!
 //! Each test in `tests/` enters a network namespace of its own, makes a pair of virtual interfaces in it, starts
 //! `vblade` on one end and plays the initiator on the other. Frames are written by hand, byte for byte, and replies are
@@ -12,9 +13,13 @@
 //! | [`disk`] | the exported file and a model of what it must contain |
 //! | [`target`] | the `vblade` process |
 //! | [`lab`] | all of it put together: what a test receives |
+//! | [`tool`], [`terminal`] | the `aoe` process, always with a time limit; a terminal for it |
+//! | [`stage`] | what a test of `aoe` receives: a target of either kind, a disk, images |
+//! | [`wire`] | a cable that loses, doubles, delays and reorders frames |
+//! | [`rogue`] | a target that misbehaves as told |
 //! | [`pcap`], [`rng`] | capture files; reproducible random numbers |
 //!
-//! The binary is `$VBLADE`, or `target/release/vblade` of this repository. A test that lacks something it needs says
+//! The binaries are `$VBLADE` and `$AOE`, or `target/release/vblade` and `target/release/aoe` of this repository. A test that lacks something it needs says
 //! `SKIP` on stderr and passes, but fails when `CI=true` or `E2E_STRICT=1`. An ordinary user runs the tests in a user
 //! namespace, which they enter by themselves where that is allowed.
 //!
@@ -37,8 +42,13 @@ pub mod pcap;
 pub mod reply;
 pub mod request;
 pub mod rng;
+pub mod rogue;
+pub mod stage;
 mod sys;
 pub mod target;
+pub mod terminal;
+pub mod tool;
+pub mod wire;
 
 pub use lab::{Lab, Setup, on_a_wire};
 pub use reply::Reply;

@@ -7,13 +7,16 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::request::{Mac, S, T, show_mac};
+use crate::request::{Mac, S, T, mac, show_mac};
 use crate::sys;
 
 /// Interface the target serves.
 pub const TARGET: &str = "tgt0";
 /// Interface of the initiator: the other end of the cable.
 pub const CLIENT: &str = "ini0";
+
+/// Interfaces of a [`Wire`](crate::wire::Wire): the other ends of [`TARGET`]'s and [`CLIENT`]'s cables.
+pub const WIRE: [&str; 2] = ["w0", "w1"];
 
 /// Set in the process that runs one test in a user namespace for an ordinary user.
 const INSIDE: &str = "E2E_IN_USER_NAMESPACE";
@@ -51,20 +54,35 @@ impl Net {
 
     /// [`Net::connect`] with other addresses.
     pub fn connect_as(&self, mtu: u32, target: Mac, client: Mac) {
-        let (target, client) = (show_mac(target), show_mac(client));
-        self.ip(&format!(
-            "link add {TARGET} mtu {mtu} address {target} type veth peer name {CLIENT} mtu {mtu} address {client}"
-        ));
-        for name in [TARGET, CLIENT] {
-            self.ip(&format!("link set {name} up"));
-        }
-        self.await_carrier();
+        self.cable(mtu, (TARGET, target), (CLIENT, client));
     }
 
-    /// Returns when the cable carries frames both ways, which is a little after both ends are up.
-    fn await_carrier(&self) {
+    /// Plugs one more cable between two new interfaces, up.
+    pub fn cable(&self, mtu: u32, one: (&str, Mac), other: (&str, Mac)) {
+        let (name, peer) = (one.0, other.0);
+        let (mac, peer_mac) = (show_mac(one.1), show_mac(other.1));
+        self.ip(&format!(
+            "link add name {name} mtu {mtu} address {mac} type veth peer name {peer} mtu {mtu} address {peer_mac}"
+        ));
+        for name in [name, peer] {
+            self.ip(&format!("link set {name} up"));
+        }
+        for name in [name, peer] {
+            self.await_carrier(name);
+        }
+    }
+
+    /// Plugs two cables, for a [`Wire`](crate::wire::Wire) between [`TARGET`] and [`CLIENT`].
+    pub fn connect_apart(&self, mtu: u32) {
+        self.cable(mtu, (TARGET, T), (WIRE[0], mac(0xe0)));
+        self.cable(mtu, (CLIENT, S), (WIRE[1], mac(0xe1)));
+    }
+
+    /// Returns when the cable carries frames, which is a little after both of its ends are up.
+    #[track_caller]
+    pub fn await_carrier(&self, name: &str) {
         let deadline = Instant::now() + Duration::from_secs(5);
-        while run("ip", "-oneline link show up").matches(" state UP ").count() < 2 {
+        while !run("ip", &format!("-oneline link show dev {name}")).contains(" state UP ") {
             assert!(Instant::now() < deadline, "the cable carries nothing");
             thread::sleep(Duration::from_millis(1));
         }

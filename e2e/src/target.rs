@@ -1,4 +1,4 @@
-//! The `vblade` process.
+//! The `vblade` process: ours, or Debian's for comparison.
 
 use std::env;
 use std::fs::{self, File};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::net::skip;
 use crate::sys;
 
 /// How long the target may take to start or to stop.
@@ -20,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// If there is none.
 #[must_use]
 pub fn program() -> PathBuf {
-    let path = env::var_os("VBLADE").map_or_else(release_build, PathBuf::from);
+    let path = env::var_os("VBLADE").map_or_else(|| release_build("vblade"), PathBuf::from);
     assert!(
         path.is_file(),
         "no target at {}: build it with `cargo build --release -p vblade-cli`, or set VBLADE",
@@ -29,11 +30,25 @@ pub fn program() -> PathBuf {
     path
 }
 
-fn release_build() -> PathBuf {
+/// The classic target, as Debian's package `vblade` installs it.
+const CLASSIC: &str = "/usr/sbin/vblade";
+
+/// Debian's `vblade`. None when it is not installed: the test is then over, skipped.
+#[must_use]
+pub fn classic() -> Option<PathBuf> {
+    let path = PathBuf::from(CLASSIC);
+    if !path.is_file() {
+        skip("needs Debian's vblade: apt-get install vblade");
+        return None;
+    }
+    Some(path)
+}
+
+pub(crate) fn release_build(name: &str) -> PathBuf {
     let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let repository = Path::new(&manifest).join("..");
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    repository.join(target).join("release/vblade")
+    repository.join(target).join("release").join(name)
 }
 
 /// A running target. It is killed when dropped, and shows its log when that happens in a panic.
@@ -49,7 +64,12 @@ impl Target {
     /// says otherwise) what it remembers of a previous run, is in `dir`.
     #[must_use]
     pub fn spawn(dir: &Path, wrapper: &[String], arguments: &[String]) -> Self {
-        let program = program();
+        Self::spawn_program(&program(), dir, wrapper, arguments)
+    }
+
+    /// [`Target::spawn`] of another target that takes the same arguments.
+    #[must_use]
+    pub fn spawn_program(program: &Path, dir: &Path, wrapper: &[String], arguments: &[String]) -> Self {
         let mut words: Vec<_> = wrapper.iter().map(AsRef::as_ref).collect();
         words.push(program.as_os_str());
         words.extend(arguments.iter().map(AsRef::<std::ffi::OsStr>::as_ref));
@@ -93,6 +113,13 @@ impl Target {
         fs::read_to_string(&self.log).expect("the target's stderr")
     }
 
+    /// Kills the process, as a power failure would.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
     /// Panics if the process has ended.
     #[track_caller]
     pub fn assert_alive(&mut self) {
@@ -111,7 +138,13 @@ impl Target {
     /// Waits for the process to end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_at_most(PATIENCE)
+    }
+
+    /// [`Target::wait`] for longer, or shorter.
+    #[track_caller]
+    pub fn wait_at_most(&mut self, patience: Duration) -> ExitStatus {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().expect("the target is our child") {
                 return status;
