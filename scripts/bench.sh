@@ -9,6 +9,6 @@ else
     say "bench: codec, engine, queues"
     cargo bench --locked -p benches
     say "bench: over a veth pair, beside Debian's vblade"
-    cargo build --release --locked -p vblade-cli -p benches --bin vblade --example veth-load
+    cargo build --release --locked -p vblade-cli
     benches/veth.sh
 fi

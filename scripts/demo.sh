@@ -11,8 +11,8 @@ if [ "${DEMO_INSIDE:-}" != 1 ]; then
     require ip iproute2
     require unshare util-linux
     require cc gcc
-    say "building vblade and a small initiator"
-    cargo build --release --locked -p vblade-cli -p aoe-link --bin vblade --example initiator
+    say "building vblade and aoe"
+    cargo build --release --locked -p vblade-cli
     # A network of our own: as root directly, else in a user namespace in which we are root.
     own=(unshare --net --mount --fork --kill-child)
     [ "$(id -u)" = 0 ] || own=(unshare --map-root-user --net --mount --fork --kill-child)
@@ -25,7 +25,7 @@ if [ "${DEMO_INSIDE:-}" != 1 ]; then
 fi
 
 vblade=target/release/vblade
-initiator=$PWD/target/release/examples/initiator
+aoe=$PWD/target/release/aoe
 work=$(mktemp -d)
 server='' far=''
 cleanup() {
@@ -60,21 +60,26 @@ done
 cat "$work/vblade.out"
 
 say "discover, from the other machine: who serves disks on this cable?"
-on_host "$initiator" host0 discover
+on_host "$aoe" discover host0
 
 say "identify: what is e7.3?"
-on_host "$initiator" host0 identify e7.3
+on_host "$aoe" identify e7.3
 
-say "write 16 MiB of random data to it, and read it back"
+say "sancheck: which frame sizes pass?"
+on_host "$aoe" sancheck e7.3
+
+say "copy 16 MiB of random data to it, verify, and copy them back"
 head -c 16M /dev/urandom >"$work/written"
-truncate -s 16M "$work/read"
-on_host "$initiator" host0 write e7.3 "$work/written"
-on_host "$initiator" host0 read e7.3 "$work/read"
+on_host "$aoe" copy --verify "$work/written" e7.3
+on_host "$aoe" copy --length 32768 e7.3 "$work/read"
 (cd "$work" && sha256sum written read)
 cmp "$work/written" "$work/read"
 echo "and on the disk itself:"
 head -c 16M "$work/disk.img" | sha256sum
 cmp "$work/written" <(head -c 16M "$work/disk.img")
+
+say "bench: one second of random reads, 16 in flight"
+on_host "$aoe" bench e7.3 --duration 1
 
 say "stop the target: it finishes what is queued, syncs, and exits"
 kill -TERM "$server"

@@ -26,12 +26,15 @@ forbid() {
     done
     echo "$crate: none of $*"
 }
-forbid aoe-wire bdev aoe-target aoe-link vblade-cli bytes libc rustix tokio
-forbid bdev aoe-wire aoe-target aoe-link vblade-cli pnet tokio
-forbid aoe-target aoe-link vblade-cli pnet libc tokio
-forbid aoe-link vblade-cli tokio
+published=(aoe-wire bdev aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli)
+forbid aoe-wire bdev aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli bytes libc rustix tokio
+forbid bdev aoe-wire aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli pnet tokio
+forbid aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli pnet libc tokio
+forbid aoe-target aoe-initiator aoe-link vblade-cli pnet libc tokio
+forbid aoe-initiator aoe-target aoe-link vblade-cli pnet libc tokio
+forbid aoe-link aoe-target aoe-initiator vblade-cli tokio
 forbid vblade-cli tokio async-std
-for crate in aoe-wire bdev aoe-target aoe-link vblade-cli; do
+for crate in "${published[@]}"; do
     if cargo tree --locked -p "$crate" -e normal,features --prefix none | grep -q 'bdev feature "testing"'; then
         echo "x: $crate builds bdev's test tools into the product" >&2
         exit 1
@@ -46,6 +49,13 @@ if grep -rnE '\b(std::fs|std::net|std::thread|Instant|SystemTime|unsafe)\b' aoe-
     echo "x: aoe-target is pure: no files, sockets, threads, clocks, unsafe code" >&2
     exit 1
 fi
+# Clock and waiting of the initiator are in these files, behind the feature `disk`.
+if grep -rnE '\b(std::fs|std::net|std::thread|Instant|SystemTime|unsafe)\b' aoe-initiator/src \
+    | grep -vE '^aoe-initiator/src/(disk|driver|driver/.*)\.rs:|:\s*//|forbid\(unsafe_code\)'; then
+    echo "x: the core of aoe-initiator is pure: no files, sockets, threads, clocks, unsafe code" >&2
+    exit 1
+fi
+cargo check --quiet --locked -p aoe-initiator --no-default-features
 
 say "lint: aoe-wire without std"
 . scripts/no-std.sh
@@ -54,11 +64,11 @@ say "lint: licences and sources of dependencies"
 cargo deny --locked --log-level error check licenses bans sources
 
 say "lint: packages"
-for crate in aoe-wire bdev aoe-target aoe-link vblade-cli; do
+for crate in "${published[@]}"; do
     cargo package --list --locked --allow-dirty -p "$crate" >/dev/null
 done
 # Without the network nothing can be published; packaging and building what was packed is as far as it goes.
-cargo package --workspace --locked --allow-dirty --offline --quiet --exclude benches --exclude e2e
+cargo package --workspace --locked --allow-dirty --offline --quiet --exclude benches --exclude e2e --exclude sim
 
 say "lint: shell scripts"
 git ls-files -co --exclude-standard | while read -r file; do
@@ -68,8 +78,8 @@ git ls-files -co --exclude-standard | while read -r file; do
     esac || true
 done | xargs shellcheck -x --source-path=SCRIPTDIR
 
-say "lint: man page"
+say "lint: man pages"
 mkdir -p target/assets
 VBLADE_ASSETS_DIR=$PWD/target/assets cargo build --quiet --locked -p vblade-cli
 # clap_mangen draws some layout warnings; errors are ours.
-mandoc -T lint -W error target/assets/vblade.8
+mandoc -T lint -W error target/assets/vblade.8 target/assets/aoe.8

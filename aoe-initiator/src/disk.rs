@@ -19,9 +19,9 @@ use crate::{AttachOptions, Driver, Event, Failure, RemoteId};
 ///
 /// ```no_run
 /// use aoe_initiator::{Address, AttachOptions, RemoteDisk};
-/// use aoe_link::{PnetLink, PnetOptions};
+/// use aoe_link::{PnetLink, NetifOptions};
 ///
-/// let open = || Ok(vec![PnetLink::open("eth0", PnetOptions::default()).map_err(std::io::Error::other)?]);
+/// let open = || Ok(vec![PnetLink::open("eth0", NetifOptions::default()).map_err(std::io::Error::other)?]);
 /// let disk = RemoteDisk::connect(Address::new(7, 3), AttachOptions::default(), open)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

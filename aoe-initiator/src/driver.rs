@@ -91,7 +91,8 @@ impl<L: Link, B: IoBuf> Driver<L, B> {
         Ok(progress)
     }
 
-    /// Waits until there is something to do, a signal came, or `at_most` has passed.
+    /// Waits until there is something to do, a signal came, or `at_most` has passed. Not at all while there are events to
+    /// [`poll`](Initiator::poll).
     ///
     /// # Errors
     ///
@@ -103,6 +104,9 @@ impl<L: Link, B: IoBuf> Driver<L, B> {
 
     /// How long until a turn is due though nothing arrives.
     fn pause(&self) -> Option<Duration> {
+        if self.initiator.has_news() {
+            return Some(Duration::ZERO);
+        }
         if self.stalled || self.polled {
             return Some(RETRY);
         }

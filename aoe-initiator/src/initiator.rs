@@ -198,6 +198,12 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
         self.events.pop_front()
     }
 
+    /// Whether [`poll`](Self::poll) has something.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Does everything that can be done without waiting: receives, ends what was answered, repeats what was lost, ends what is late,
     /// sends. `now` is the time since any fixed moment, and never goes back.
     ///

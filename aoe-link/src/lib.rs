@@ -46,7 +46,7 @@ pub use netif::{MIN_MTU, NetifOptions, OpenError};
 #[cfg(all(feature = "packet", target_os = "linux"))]
 pub use packet::PacketLink;
 #[cfg(feature = "pnet")]
-pub use pnet::{PnetLink, PnetOptions};
+pub use pnet::PnetLink;
 
 use aoe_wire::{ETH_HEADER_LEN, ETHERTYPE};
 

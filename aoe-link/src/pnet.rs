@@ -13,9 +13,6 @@ use self::channel::Channel;
 use crate::LinkCounters;
 use crate::netif::{Netif, NetifOptions, OpenError};
 
-/// How a [`PnetLink`] is opened.
-pub type PnetOptions = NetifOptions;
-
 /// An Ethernet interface, opened by name.
 ///
 /// Only AoE frames for this host arrive: the interface is not made promiscuous, and on Linux a filter in the kernel keeps out its own
