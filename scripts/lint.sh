@@ -67,8 +67,13 @@ say "lint: packages"
 for crate in "${published[@]}"; do
     cargo package --list --locked --allow-dirty -p "$crate" >/dev/null
 done
+# Cargo takes packages for unchangeable, and would build what it unpacked and compiled of the last run's.
+rm -rf target/packaged
+for crate in "${published[@]}"; do
+    rm -rf "${CARGO_HOME:-$HOME/.cargo}"/registry/src/-*/"$crate"-[0-9]*
+done
 # Without the network nothing can be published; packaging and building what was packed is as far as it goes.
-cargo package --workspace --locked --allow-dirty --offline --quiet --exclude benches --exclude e2e --exclude sim
+cargo package --workspace --locked --allow-dirty --offline --quiet --target-dir target/packaged --exclude benches --exclude e2e --exclude sim
 
 say "lint: shell scripts"
 git ls-files -co --exclude-standard | while read -r file; do

@@ -248,6 +248,30 @@ fn a_target_that_is_away_for_less_than_the_deadline_is_waited_for() {
     assert!(disk.disk().content() == data);
 }
 
+/// A source that needs some time to find out that it has more than fits.
+struct Lingers(Bytes, u32);
+
+impl Source for Lingers {
+    fn fill(&mut self, extent: Extent, buf: AlignedBuf) -> Result<Fill, LocalError> {
+        self.0.fill(extent, buf)
+    }
+
+    fn is_at_end(&mut self) -> Result<bool, LocalError> {
+        self.1 -= 1;
+        if self.1 == 0 { Err(LocalError::TooLong) } else { Ok(false) }
+    }
+}
+
+#[test]
+fn a_source_is_asked_for_its_end_until_it_knows() {
+    let mut scene = Scene::new(&disk(), 9000);
+    let mut source = Lingers(Bytes(pattern(SECTORS)), 100);
+    let work = Work::Write(&mut source);
+    let out = run(&mut scene.driver, scene.remote, all(), work, &mut quiet(), NEVER);
+    assert!(matches!(out.stop, Some(Stop::Local(LocalError::TooLong))), "{out:?}");
+    assert_eq!(out.done, SECTORS as u64);
+}
+
 #[test]
 fn a_transfer_from_a_pipe_to_a_pipe_keeps_the_order() {
     let disk = disk();
