@@ -176,6 +176,10 @@ impl<L: Link> Transfer<'_, '_, L> {
                 break;
             }
             let waiting = self.submit() || self.source_lingers();
+            // A pipe may have taken the last of it just now, and nothing else would end the wait.
+            if self.is_complete() {
+                break;
+            }
             if self.volatile && self.flush.last.elapsed() >= FLUSH_EVERY {
                 self.submit_flush();
             }
