@@ -11,6 +11,9 @@ use bdev::{Backend, DeviceInfo, Done, Io, IoBuf, IoQueue, Submit};
 
 use crate::{AttachOptions, Driver, Event, Failure, RemoteId};
 
+/// Turns of one call, so that a flood of frames does not keep the caller.
+const TURNS: usize = 64;
+
 /// A disk that an AoE target serves.
 ///
 /// Each queue has links of its own, opened by the function given to [`connect`](Self::connect), and finds the target by itself. A
@@ -55,8 +58,8 @@ pub enum ConnectError {
 }
 
 impl<L: Link + Send + 'static> RemoteDisk<L> {
-    /// Finds the target `address` on the links that `open` opens, and asks what its disk is. Waits until the deadline of `options` at
-    /// most.
+    /// Finds the target `address` on the links that `open` opens, which may take as long as `options.seek` says, and asks what its disk
+    /// is, which may take until its deadline.
     ///
     /// # Errors
     ///
@@ -82,7 +85,7 @@ impl<L: Link + Send + 'static> RemoteDisk<L> {
         let address = self.address;
         let link = |source| ConnectError::Link { address, source };
         let mut driver = Driver::new((self.open)().map_err(link)?).map_err(link)?;
-        let id = driver.attach(address, self.options.clone());
+        let id = driver.attach(address, AttachOptions { identify: true, ..self.options.clone() });
         loop {
             let progress = driver.turn().map_err(link)?;
             while let Some(event) = driver.poll() {
@@ -139,17 +142,23 @@ struct RemoteQueue<L: Link, B: IoBuf> {
 }
 
 impl<L: Link, B: IoBuf> RemoteQueue<L, B> {
-    /// Turns until nothing moves, and sees to it that the event tells of the next time.
+    /// Turns until nothing moves, within bounds, and sees to it that the event tells of the next time.
     fn run(&mut self) -> io::Result<()> {
-        while !self.driver.turn()?.is_idle() {
+        let mut busy = true;
+        for _ in 0..TURNS {
+            busy = !self.driver.turn()?.is_idle();
             while let Some(event) = self.driver.poll() {
                 self.note(event);
             }
+            if !busy {
+                break;
+            }
         }
-        while let Some(event) = self.driver.poll() {
-            self.note(event);
+        // What has ended is to be reaped, also if nothing more arrives.
+        match busy || !self.ended.is_empty() {
+            true => self.driver.wake(),
+            false => self.driver.arm(),
         }
-        self.driver.arm()
     }
 
     fn note(&mut self, event: Event<B>) {
@@ -188,14 +197,16 @@ impl<L: Link + Send, B: IoBuf> IoQueue<B> for RemoteQueue<L, B> {
     }
 
     fn reap(&mut self, done: &mut Vec<Done<B>>) {
-        if self.in_flight == 0 {
-            return;
-        }
+        // Also with nothing in flight: what others say on the segment makes the event readable, too.
         if self.run().is_err() {
             self.abort();
         }
         self.in_flight -= self.ended.len();
         done.append(&mut self.ended);
+        // The event was set for these.
+        if self.driver.arm().is_err() {
+            self.abort();
+        }
     }
 
     fn in_flight(&self) -> usize {

@@ -20,6 +20,9 @@ use self::linux::Waiter;
 use self::portable::Waiter;
 use crate::{Initiator, Progress};
 
+/// The longest wait, as far as clocks go.
+const LONGEST: Duration = Duration::from_secs(3600);
+
 /// When something is tried again that no event tells of.
 const RETRY: Duration = Duration::from_millis(1);
 
@@ -55,6 +58,8 @@ pub struct Driver<L: Link, B: IoBuf> {
     stalled: bool,
     /// Links that must be polled, since they have no event.
     polled: bool,
+    /// Links whose events are waited for.
+    links: usize,
 }
 
 impl<L: Link, B: IoBuf> Driver<L, B> {
@@ -71,7 +76,8 @@ impl<L: Link, B: IoBuf> Driver<L, B> {
             initiator.add_link(link);
         }
         let waiter = Waiter::new(initiator.events())?;
-        Ok(Self { initiator, start: Instant::now(), waiter, stalled: false, polled })
+        let links = initiator.links().len();
+        Ok(Self { initiator, start: Instant::now(), waiter, stalled: false, polled, links })
     }
 
     /// The time on the initiator's clock.
@@ -92,35 +98,42 @@ impl<L: Link, B: IoBuf> Driver<L, B> {
     }
 
     /// Waits until there is something to do, a signal came, or `at_most` has passed. Not at all while there are events to
-    /// [`poll`](Initiator::poll).
+    /// [`poll`](Initiator::poll), or requests that a turn has yet to begin.
     ///
     /// # Errors
     ///
     /// When the system refuses to wait.
     pub fn wait(&mut self, at_most: Duration) -> io::Result<()> {
         let pause = self.pause().map_or(at_most, |pause| pause.min(at_most));
-        self.waiter.wait(pause)
+        self.waiter.wait(self.start.elapsed(), pause.min(LONGEST))
     }
 
     /// How long until a turn is due though nothing arrives.
     fn pause(&self) -> Option<Duration> {
-        if self.initiator.has_news() {
+        if self.initiator.has_news() || self.initiator.has_work() {
             return Some(Duration::ZERO);
         }
-        if self.stalled || self.polled {
+        // A link that was added later is not among those that are waited for.
+        let polled = self.polled || self.initiator.links().len() > self.links;
+        if self.stalled || polled {
             return Some(RETRY);
         }
         Some(self.initiator.deadline()?.saturating_sub(self.now()))
     }
 
-    /// Sets the timer of [`event`](Self::event). For who waits for that: call it after the last turn before the wait.
+    /// Sets the timer of [`event`](Self::event) to when a turn is due. For who waits for that: call it after the last turn before the wait.
     ///
     /// # Errors
     ///
     /// When the system has no timer.
     pub fn arm(&mut self) -> io::Result<()> {
-        let (now, due) = (self.now(), self.pause());
-        self.waiter.arm(now, due)
+        let due = self.pause();
+        self.waiter.arm(self.start.elapsed(), due)
+    }
+
+    /// Makes [`event`](Self::event) readable, until it is armed again.
+    pub(crate) fn wake(&mut self) -> io::Result<()> {
+        self.waiter.arm(self.start.elapsed(), Some(Duration::ZERO))
     }
 
     /// Readable when a turn is due, once [armed](Self::arm): a frame has arrived, or it is time. `None` where the system has no such thing: poll.

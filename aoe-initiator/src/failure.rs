@@ -86,8 +86,11 @@ pub enum Malformed {
     },
     /// A string or list is longer than its frame.
     BadLength,
-    /// The IDENTIFY data gives the disk no sector.
-    NoCapacity,
+    /// The IDENTIFY data gives the disk no sector, or more than commands can name (2^48).
+    Capacity {
+        /// As many.
+        sectors: u64,
+    },
 }
 
 impl fmt::Display for Malformed {
@@ -95,7 +98,10 @@ impl fmt::Display for Malformed {
         match self {
             Self::ShortData { need, have } => write!(f, "a reply of {have} bytes where {need} are due"),
             Self::BadLength => f.write_str("a string or list longer than its frame"),
-            Self::NoCapacity => f.write_str("a disk without sectors"),
+            Self::Capacity { sectors: 0 } => f.write_str("a disk without sectors"),
+            Self::Capacity { sectors } => {
+                write!(f, "a disk of {sectors} sectors, of which commands can name 2^48")
+            }
         }
     }
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use aoe_wire::Tag;
 
-/// Bits of a tag that hold the sequence number; above are ten for the slot. The top bit stays clear, as Linux keeps it.
-const SEQUENCE_BITS: u32 = 21;
+/// Bits of a tag that hold the sequence number; above are twelve for the slot. The top bit stays clear, as Linux keeps it.
+const SEQUENCE_BITS: u32 = 19;
 const SEQUENCE_MASK: u32 = (1 << SEQUENCE_BITS) - 1;
 
 /// Slots. Number 0 is left out, so that no tag is zero: that is the tag of advertisements.
-const SLOTS: u16 = 1 << 10;
+const SLOTS: u16 = 1 << 12;
 
 /// The last slot is for queries that are not waited for.
 const QUERY_SLOT: u16 = SLOTS - 1;
@@ -44,6 +44,10 @@ pub(crate) struct Flight {
     pub(crate) path: usize,
     /// Whether a reply is waited for; else it is to be sent again.
     pub(crate) in_air: bool,
+    /// The target has refused it, perhaps because it takes less at once than it said: asked again, then tried once more.
+    pub(crate) doubted: bool,
+    /// When it was first sent.
+    since: Duration,
     tries: u32,
     sent: [Duration; REMEMBERED],
 }
@@ -51,7 +55,22 @@ pub(crate) struct Flight {
 impl Flight {
     pub(crate) fn new(session: usize, task: usize, piece: Piece) -> Self {
         let sent = [Duration::ZERO; REMEMBERED];
-        Self { session, task, piece, path: 0, in_air: false, tries: 0, sent }
+        Self {
+            session,
+            task,
+            piece,
+            path: 0,
+            in_air: false,
+            doubted: false,
+            since: Duration::ZERO,
+            tries: 0,
+            sent,
+        }
+    }
+
+    /// When it was first sent.
+    pub(crate) fn since(&self) -> Duration {
+        self.since
     }
 
     /// How often it was sent.
@@ -127,11 +146,20 @@ impl Flights {
         let slot = &mut self.slots[usize::from(id.0)];
         slot.sequence = (slot.sequence + 1) & SEQUENCE_MASK;
         if let Some(flight) = &mut slot.flight {
+            if flight.tries == 0 {
+                flight.since = now;
+            }
             flight.sent[flight.tries as usize % REMEMBERED] = now;
             flight.tries += 1;
             (flight.path, flight.in_air) = (path, true);
         }
         tag(id.0, slot.sequence)
+    }
+
+    /// The requests of one session: task, and when first sent. Looks at every slot.
+    pub(crate) fn of_session(&self, session: usize) -> impl Iterator<Item = (usize, Duration)> {
+        let flights = self.slots.iter().filter_map(|slot| slot.flight.as_ref());
+        flights.filter(move |flight| flight.session == session).map(|flight| (flight.task, flight.since))
     }
 
     /// The requests of one task, and whether each is in the air. Looks at every slot.
@@ -142,6 +170,11 @@ impl Flights {
             Some((id, flight.in_air))
         };
         ids.filter_map(of_task).collect()
+    }
+
+    /// Whether a frame with this tag is still of use: a query, or the last sending of a request that has not ended.
+    pub(crate) fn is_current(&self, tag: Tag) -> bool {
+        matches!(self.meaning(tag), Some(Meaning::Query { .. } | Meaning::Request { age: 0, .. }))
     }
 
     /// Whether the request in this slot was last sent with this tag and waits for its reply.

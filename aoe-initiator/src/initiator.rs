@@ -70,6 +70,8 @@ pub struct Initiator<L: Link, B: IoBuf> {
     now: Duration,
     looked: Duration,
     next_request: u64,
+    /// The session that sends first.
+    first: usize,
 }
 
 impl<L: Link, B: IoBuf> Initiator<L, B> {
@@ -86,6 +88,7 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
             now: Duration::ZERO,
             looked: Duration::ZERO,
             next_request: 0,
+            first: 0,
         }
     }
 
@@ -102,7 +105,8 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
     }
 
     /// All links.
-    pub fn links(&self) -> impl Iterator<Item = (LinkId, &L)> {
+    #[must_use]
+    pub fn links(&self) -> impl ExactSizeIterator<Item = (LinkId, &L)> {
         self.ports.iter().enumerate().map(|(at, port)| (LinkId(at), &port.link))
     }
 
@@ -204,15 +208,23 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
         !self.events.is_empty()
     }
 
+    /// Whether the next turn begins something that was asked for.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !self.queries.is_empty() || self.sessions.iter().flatten().any(|session| session.has_work())
+    }
+
     /// Does everything that can be done without waiting: receives, ends what was answered, repeats what was lost, ends what is late,
     /// sends. `now` is the time since any fixed moment, and never goes back.
     ///
     /// Call it again at once until [`Progress::is_idle`]; then wait until one of [`events`](Self::events) is readable, at the latest
     /// until [`deadline`](Self::deadline), and for a few milliseconds at most when [`Progress::stalled`].
     ///
+    /// A link that can never work again is left alone, as long as there is another.
+    ///
     /// # Errors
     ///
-    /// When a link can never work again.
+    /// When the last link can never work again.
     pub fn turn(&mut self, now: Duration) -> io::Result<Progress> {
         self.now = now;
         let mut progress = Progress::default();
@@ -228,14 +240,22 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
         if due && progress.received > 0 {
             progress.received += self.drain()?;
         }
-        for at in 0..self.sessions.len() {
+        self.drop_stale();
+        let first = self.first;
+        for step in 0..self.sessions.len() {
+            let at = (first + step) % self.sessions.len();
             let Some((mut session, mut air)) = self.enter(RemoteId(at)) else { continue };
             if look {
                 session.expire(&mut air);
             }
-            progress.stalled |= session.pump(&mut air);
+            let stalled = session.pump(&mut air);
             progress.in_flight += session.load();
             self.sessions[at] = Some(session);
+            if stalled && !progress.stalled {
+                // The others are the first to get what becomes free.
+                self.first = at + 1;
+            }
+            progress.stalled |= stalled;
         }
         for (address, command, string) in self.queries.drain(..) {
             let tag = self.flights.query(now);
@@ -243,9 +263,16 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
                 query(port, address, command, &string, tag);
             }
         }
-        for port in &mut self.ports {
-            progress.sent += port.flush()?;
+        for at in 0..self.ports.len() {
+            let port = &mut self.ports[at];
+            let waiting = port.tx.len();
+            if waiting == 0 {
+                continue;
+            }
+            let result = port.link.send(&mut port.tx);
+            progress.sent += waiting - port.tx.len();
             progress.stalled |= !port.tx.is_empty();
+            self.survive(at, result)?;
         }
         Ok(progress)
     }
@@ -258,7 +285,7 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
 
     /// What to wait for: links that have frames.
     pub fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.ports.iter().filter_map(|port| port.link.event())
+        self.ports.iter().filter(|port| !port.broken).filter_map(|port| port.link.event())
     }
 
     /// Takes a session out, and what it works with.
@@ -266,6 +293,21 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
         let session = self.sessions.get_mut(id.0)?.take()?;
         let Self { ports, flights, events, now, .. } = self;
         Some((session, Air { id, ports, flights, events, now: *now }))
+    }
+
+    /// Takes back what a link could not send yet and nobody waits for any more. A write that was sent again by another path, answered, and
+    /// perhaps overwritten since, must not leave now.
+    fn drop_stale(&mut self) {
+        for port in self.ports.iter_mut().filter(|port| !port.tx.is_empty()) {
+            for _ in 0..port.tx.len() {
+                let Some(frame) = port.tx.pop_front() else { break };
+                let tag = Packet::parse_headers(frame.bytes()).map(|packet| packet.aoe.tag);
+                match tag.is_ok_and(|tag| self.flights.is_current(tag)) {
+                    true => port.tx.push_back(frame),
+                    false => port.link.recycle(frame),
+                }
+            }
+        }
     }
 
     /// Receives what is there, within bounds.
@@ -284,6 +326,9 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
 
     fn receive(&mut self, at: usize) -> io::Result<usize> {
         let port = &mut self.ports[at];
+        if port.broken {
+            return Ok(0);
+        }
         let mut rx = std::mem::take(&mut port.rx);
         let result = port.link.recv(&mut rx);
         port.info = port.link.info();
@@ -294,7 +339,14 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
         let port = &mut self.ports[at];
         rx.drain(..).for_each(|frame| port.link.recycle(frame));
         port.rx = rx;
-        result.map(|()| received)
+        self.survive(at, result).map(|()| received)
+    }
+
+    /// What a link's failure means: nothing, while there is another link.
+    fn survive(&mut self, at: usize, result: io::Result<()>) -> io::Result<()> {
+        let Err(error) = result else { return Ok(()) };
+        self.ports[at].give_up();
+        if self.ports.iter().all(|port| port.broken) { Err(error) } else { Ok(()) }
     }
 
     /// Gives a reply to the session whose request it answers, and tells of every target that shows itself.
@@ -332,7 +384,7 @@ impl<L: Link, B: IoBuf> Initiator<L, B> {
         let Ok(string) = arg.string(payload) else { return };
         let (mac, info) = (packet.eth.src, arg.info());
         for session in self.sessions.iter_mut().flatten().filter(|s| s.remote.address == address) {
-            session.met(link, mac, info, meaning.is_some());
+            session.met(link, mac, info, meaning.is_some(), self.now);
         }
         if packet.aoe.ver_flags.is_error() {
             return;

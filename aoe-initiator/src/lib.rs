@@ -1,8 +1,8 @@
 //! An ATA over Ethernet (AoE) initiator as a library: it uses the disks that targets serve, without the kernel's driver.
 //!
 //! The core, [`Initiator`], is protocol logic and nothing else: no socket, no clock, no thread, no unsafe code. You bring a [`Link`]
-//! that moves frames (the crate `aoe-link` has some), and the time. [`Driver`] adds the system's clock and a way to wait, and
-//! [`RemoteDisk`] makes a target a [`bdev::Backend`] like any other.
+//! that moves frames (the crate `aoe-link` has some), and the time. `Driver` adds the system's clock and a way to wait, and
+//! `RemoteDisk` makes a target a [`bdev::Backend`] like any other.
 //!
 //! # How it keeps its word
 //!
@@ -14,8 +14,8 @@
 //!   its way, and overwrite what is written next. A read takes any.
 //! * **The window** of a target is its advertised buffer count at most; it begins small, grows with the replies, is halved when later
 //!   replies show a loss, and goes back to one when none came at all.
-//! * **Times** follow measured round trips, reads, writes and the rest apart, double with every timeout, and end at the deadline of
-//!   the request, which fails then as [`Failure::Timeout`].
+//! * **Times** follow measured round trips, reads, writes and the rest apart, double with every timeout, and end at a deadline: a
+//!   request fails as [`Failure::Timeout`] when one of its frames has had no answer for so long, or nothing has.
 //! * **Paths** are stations that answer at the target's address, by any link. They are used in turn; one that loses several requests in
 //!   a row is left to probes until it answers, as long as there is another.
 //! * **Frames** are as long as the target offers and every path in use carries, and are cut again when an MTU shrinks.

@@ -1,7 +1,6 @@
 //! One link at work: what was received, what is to be sent.
 
 use std::collections::VecDeque;
-use std::io;
 
 use aoe_l2::{Frame, Link, LinkInfo};
 use aoe_wire::{ETH_HEADER_LEN, MIN_FRAME, WireError};
@@ -19,17 +18,25 @@ pub(crate) struct Port<L: Link> {
     pub(crate) info: LinkInfo,
     pub(crate) tx: VecDeque<L::Frame>,
     pub(crate) rx: Vec<L::Frame>,
+    /// The link can never work again.
+    pub(crate) broken: bool,
 }
 
 impl<L: Link> Port<L> {
     pub(crate) fn new(link: L) -> Self {
         let info = link.info();
-        Self { link, info, tx: VecDeque::new(), rx: Vec::new() }
+        Self { link, info, tx: VecDeque::new(), rx: Vec::new(), broken: false }
     }
 
     /// Whether a frame can be queued now.
     fn has_room(&self) -> bool {
         self.tx.len() < BACKLOG
+    }
+
+    /// The link has said that it can never work again.
+    pub(crate) fn give_up(&mut self) {
+        (self.broken, self.info.up) = (true, false);
+        self.tx.drain(..).for_each(|frame| self.link.recycle(frame));
     }
 
     /// Bytes of the longest frame that the link carries.
@@ -57,14 +64,5 @@ impl<L: Link> Port<L> {
                 Err(error)
             }
         }
-    }
-
-    /// Gives the link what is queued. Returns how many frames it took.
-    pub(crate) fn flush(&mut self) -> io::Result<usize> {
-        let waiting = self.tx.len();
-        if waiting > 0 {
-            self.link.send(&mut self.tx)?;
-        }
-        Ok(waiting - self.tx.len())
     }
 }

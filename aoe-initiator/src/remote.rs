@@ -10,7 +10,8 @@ use crate::LinkId;
 /// How a target is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachOptions {
-    /// How long a request is repeated until it counts as failed. Default 30 s.
+    /// How long a frame is repeated until its request counts as failed, and a request waits while nothing at all is answered. A large
+    /// request may take longer, as long as the target goes on answering. For a control request, until its answer. Default 30 s.
     pub deadline: Duration,
     /// How long the target is looked for at first; `None`, the default, is as long as the deadline.
     pub seek: Option<Duration>,
@@ -51,6 +52,8 @@ pub struct Path {
     pub config: ConfigInfo,
     /// Requests lost in a row.
     pub(crate) lost: u32,
+    /// When something last came by it.
+    pub(crate) heard: Duration,
 }
 
 /// A target as an initiator knows it.

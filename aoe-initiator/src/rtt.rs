@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Until the first reply was measured.
 const UNKNOWN: Duration = Duration::from_millis(200);
 
+/// Answers after which something found too short is tried shorter again.
+const CALM: u32 = 4096;
+
 /// The longest time that doubling leads to.
 const LONGEST: Duration = Duration::from_secs(2);
 
@@ -16,12 +19,24 @@ pub(crate) struct Rtt {
     /// The shortest time until something is sent again when nothing was answered, and when something later was.
     floor: Duration,
     overtaken_floor: Duration,
+    /// By how much the latter was found to be too short.
+    caution: u32,
+    /// Answers since that was last found.
+    calm: u32,
     doubled: u32,
 }
 
 impl Rtt {
     pub(crate) fn new(floor: Duration, overtaken_floor: Duration) -> Self {
-        Self { smoothed: None, variation: Duration::ZERO, floor, overtaken_floor, doubled: 0 }
+        Self {
+            smoothed: None,
+            variation: Duration::ZERO,
+            floor,
+            overtaken_floor,
+            caution: 0,
+            calm: 0,
+            doubled: 0,
+        }
     }
 
     /// The smoothed round trip.
@@ -47,6 +62,16 @@ impl Rtt {
     /// Something was answered: no more back-off.
     pub(crate) fn settle(&mut self) {
         self.doubled = 0;
+        self.calm += 1;
+        if self.calm >= CALM {
+            (self.calm, self.caution) = (0, self.caution.saturating_sub(1));
+        }
+    }
+
+    /// Something was sent again and then answered as first sent: the target is not as fast with everything, so be slower to take a later
+    /// answer for a sign of loss.
+    pub(crate) fn was_hasty(&mut self) {
+        (self.calm, self.caution) = (0, (self.caution + 1).min(7));
     }
 
     /// How often the time was doubled since the last answer.
@@ -64,7 +89,9 @@ impl Rtt {
     /// The same for a request when one of its kind that was sent later has been answered.
     pub(crate) fn overtaken(&self) -> Duration {
         let smoothed = self.smoothed.unwrap_or(UNKNOWN);
-        (smoothed + (self.variation * 4).max(smoothed / 4)).max(self.overtaken_floor).min(self.timeout())
+        (smoothed + (self.variation * 4).max(smoothed / 4))
+            .max(self.overtaken_floor * (1 << self.caution))
+            .min(self.timeout())
     }
 }
 

@@ -75,14 +75,24 @@ pub(crate) struct Session<B> {
     unsent: VecDeque<usize>,
     /// Control requests to be sent, some of which may have ended: key and number.
     controls: VecDeque<(usize, u64)>,
-    /// Requests to be sent again: block requests wait for the window, control requests do not.
+    /// Block and control requests to be sent again; some have ended.
     again: VecDeque<SlotId>,
+    controls_again: VecDeque<SlotId>,
+    /// Block requests that the target refused, while it is asked what it takes.
+    doubtful: Vec<(SlotId, Failure)>,
     /// Block requests in the order in which they were taken, some of which may have ended: key and number.
     order: VecDeque<(usize, u64)>,
     next_number: u64,
-    /// Block requests in the air.
+    /// Block requests in the air, and control requests.
     in_air: u32,
+    controls_in_air: u32,
     next_path: usize,
+    /// When something last came back.
+    heard: Duration,
+    /// No frame of a block request, no block request, and no control request is late before these.
+    frames_due: Duration,
+    waiting_due: Duration,
+    controls_due: Duration,
     /// When to look for the target, or for more ways to it, by broadcast.
     seek_at: Option<Duration>,
     seek_pause: Duration,
@@ -127,10 +137,17 @@ impl<B: IoBuf> Session<B> {
             unsent: VecDeque::new(),
             controls: VecDeque::new(),
             again: VecDeque::new(),
+            controls_again: VecDeque::new(),
+            doubtful: Vec::new(),
             order: VecDeque::new(),
             next_number: 0,
             in_air: 0,
+            controls_in_air: 0,
             next_path: 0,
+            heard: Duration::ZERO,
+            frames_due: Duration::MAX,
+            waiting_due: Duration::MAX,
+            controls_due: Duration::MAX,
             seek_at: Some(Duration::ZERO),
             seek_pause: timing::FIRST_PAUSE,
             probe_at: None,
@@ -142,6 +159,11 @@ impl<B: IoBuf> Session<B> {
         self.incoming.push_back(task);
     }
 
+    /// Whether the next turn begins a request.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
     /// Requests that have not ended.
     pub(crate) fn load(&self) -> usize {
         self.tasks.len() + self.incoming.len()
@@ -151,14 +173,25 @@ impl<B: IoBuf> Session<B> {
         while let Some(mut task) = self.incoming.pop_front() {
             self.next_number += 1;
             (task.number, task.taken) = (self.next_number, air.now);
-            task.deadline = Some(air.now + task.deadline.unwrap_or(self.remote.options.deadline));
             let is_block = task.io().is_some();
-            let (number, idle) = (task.number, task.is_over() && is_block);
+            if !is_block {
+                let deadline = air.now.saturating_add(task.deadline.unwrap_or(self.remote.options.deadline));
+                task.deadline = Some(deadline);
+                self.controls_due = self.controls_due.min(deadline);
+            }
+            let (number, idle, is_flush) = (task.number, task.is_over() && is_block, task.is_flush());
             let key = self.tasks.insert(task);
             match is_block {
                 true => {
                     self.order.push_back((key, number));
-                    if idle { self.end(key, air) } else { self.unsent.push_back(key) }
+                    self.waiting_due =
+                        self.waiting_due.min(air.now.saturating_add(self.remote.options.deadline));
+                    match idle {
+                        true => self.end(key, air),
+                        // What it is to make durable has been done already.
+                        false if is_flush => self.unsent.push_front(key),
+                        false => self.unsent.push_back(key),
+                    }
                 }
                 false => self.controls.push_back((key, number)),
             }
@@ -167,6 +200,10 @@ impl<B: IoBuf> Session<B> {
         if self.order.len() > 64 + 2 * self.tasks.len() {
             let tasks = &self.tasks;
             self.order.retain(|(key, number)| tasks.get(*key).is_some_and(|task| task.number == *number));
+        }
+        if self.controls.len() > 64 + 2 * self.tasks.len() {
+            let tasks = &self.tasks;
+            self.controls.retain(|(key, number)| tasks.get(*key).is_some_and(|task| task.number == *number));
         }
     }
 
@@ -181,7 +218,7 @@ impl<B: IoBuf> Session<B> {
             matches!(task.io().map(bdev::Io::op), Some(Op::Write { fua: true })) && !self.dialect.fua;
         if durable && self.dialect.flush && task.failure.is_none() && !task.is_flush() {
             task.flush_behind();
-            return self.unsent.push_back(key);
+            return self.unsent.push_front(key);
         }
         self.end(key, air);
     }
@@ -239,13 +276,23 @@ impl<B: IoBuf> Session<B> {
             return;
         }
         task.failure.get_or_insert(failure);
-        task.open = 0;
-        let is_block = task.io().is_some();
-        for (slot, in_air) in air.flights.of_task(air.id.0, key) {
+        let (is_block, open) = (task.io().is_some(), std::mem::take(&mut task.open));
+        let flights = if open > 0 { air.flights.of_task(air.id.0, key) } else { Vec::new() };
+        for (slot, in_air) in flights {
             air.flights.remove(slot);
-            self.in_air -= u32::from(in_air && is_block);
+            if in_air {
+                self.landed(is_block);
+            }
         }
         self.end(key, air);
+    }
+
+    /// A request is not in the air any more.
+    fn landed(&mut self, is_block: bool) {
+        match is_block {
+            true => self.in_air -= 1,
+            false => self.controls_in_air -= 1,
+        }
     }
 
     /// Asks the disk what it is, unless that was just asked.
@@ -259,17 +306,25 @@ impl<B: IoBuf> Session<B> {
     }
 
     /// A config reply of this target: a path, new or known, works.
-    pub(crate) fn met(&mut self, link: LinkId, mac: MacAddr, config: ConfigInfo, asked: bool) {
+    pub(crate) fn met(&mut self, link: LinkId, mac: MacAddr, config: ConfigInfo, asked: bool, now: Duration) {
         let paths = &mut self.remote.paths;
         let known = paths.iter_mut().find(|path| (path.link, path.mac) == (link, mac));
         let news = known.is_none();
-        if let Some(path) = known {
-            (path.config, path.alive, path.lost) = (config, true, 0);
-        } else {
-            if paths.len() == MAX_PATHS {
-                return;
+        let path = Path { link, mac, alive: true, config, lost: 0, heard: now };
+        if let Some(known) = known {
+            (known.config, known.heard) = (config, now);
+            // A dead one may carry short frames only, so it is probed with long ones, unless there is no other.
+            if !paths.iter().any(|path| path.alive) {
+                paths
+                    .iter_mut()
+                    .filter(|path| (path.link, path.mac) == (link, mac))
+                    .for_each(|path| path.alive = true);
             }
-            paths.push(Path { link, mac, alive: true, config, lost: 0 });
+        } else if paths.len() < MAX_PATHS {
+            paths.push(path);
+        } else if let Some(worst) = paths.iter_mut().max_by_key(|path| (!path.alive, path.lost)) {
+            // Requests know their path by its place.
+            *worst = path;
         }
         match self.stage {
             Stage::Seeking { .. } | Stage::Failed if self.remote.options.identify => {

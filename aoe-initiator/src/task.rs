@@ -29,6 +29,8 @@ pub(crate) enum Origin {
     Identify,
     /// The session, to know whether a path works again.
     Probe,
+    /// The session, to know what the target takes at once, when it has refused a request.
+    Doubt,
 }
 
 /// How long replies take differs between these, so each has its own estimate.

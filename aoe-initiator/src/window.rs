@@ -20,6 +20,11 @@ impl Window {
         Self { size: 2.min(limit), limit, threshold: limit, replies: 0, narrowed: Duration::ZERO }
     }
 
+    /// Requests that the target queues.
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
     /// Requests that may be in the air.
     pub(crate) fn size(&self) -> u32 {
         self.size

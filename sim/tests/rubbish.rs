@@ -222,7 +222,7 @@ fn a_disk_that_cannot_be_identified_is_refused_with_the_reason() {
     let short = attach_to_a_liar(|frame| frame.truncate(300)).unwrap_err();
     assert!(matches!(short, Failure::Malformed(Malformed::ShortData { .. })), "{short:?}");
     let empty = attach_to_a_liar(|frame| frame[36..].fill(0)).unwrap_err();
-    assert_eq!(empty, Failure::Malformed(Malformed::NoCapacity));
+    assert_eq!(empty, Failure::Malformed(Malformed::Capacity { sectors: 0 }));
     let silent = attach_to_a_liar(|frame| frame[14] = 0).unwrap_err();
     assert!(matches!(silent, Failure::Timeout { .. }), "{silent:?}");
     let failed = attach_to_a_liar(|frame| {

@@ -30,11 +30,15 @@ impl Waiter {
         Ok(Self { epoll, timer, armed: None })
     }
 
-    pub(super) fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+    pub(super) fn wait(&mut self, now: Duration, at_most: Duration) -> io::Result<()> {
+        // One that has gone off would end every wait.
+        if self.armed.is_some_and(|at| at <= now) {
+            self.set(Duration::ZERO)?;
+            self.armed = None;
+        }
         let timeout = Timespec::try_from(at_most).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut events =
-            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; 4];
-        match epoll::wait(&self.epoll, &mut events, Some(&timeout)) {
+        let none = epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) };
+        match epoll::wait(&self.epoll, &mut [none; 4], Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -43,23 +47,22 @@ impl Waiter {
     /// Makes the event readable after `pause`, if not earlier. The timer is only ever set to an earlier time, and again when it has gone
     /// off: so it costs a system call now and then and not with every request.
     pub(super) fn arm(&mut self, now: Duration, pause: Option<Duration>) -> io::Result<()> {
-        if self.armed.is_some_and(|at| at <= now) {
-            // Nothing to read just means that it has not gone off yet.
-            let _ = rustix::io::read(&self.timer, &mut [0; 8]);
-            self.armed = None;
+        let due = pause.map(|pause| now.saturating_add(pause));
+        let is_over = self.armed.is_some_and(|at| at <= now);
+        let is_late = due.is_some_and(|due| self.armed.is_none_or(|at| due < at));
+        if is_over || is_late {
+            // Setting it also takes back that it has gone off. A time of zero disarms it.
+            self.set(pause.map_or(Duration::ZERO, |pause| pause.max(Duration::from_nanos(1))))?;
+            self.armed = due;
         }
-        let Some(pause) = pause else { return Ok(()) };
-        if self.armed.is_some_and(|at| at <= now + pause) {
-            return Ok(());
-        }
-        // A time of zero would disarm it.
-        let value = Timespec::try_from(pause.max(Duration::from_nanos(1)))
-            .map_err(|_| io::ErrorKind::InvalidInput)?;
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let set = Itimerspec { it_interval: zero, it_value: value };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &set)?;
-        self.armed = Some(now + pause);
         Ok(())
+    }
+
+    fn set(&self, after: Duration) -> io::Result<()> {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let it_value = Timespec::try_from(after).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let set = Itimerspec { it_interval: zero, it_value };
+        Ok(rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &set).map(drop)?)
     }
 
     pub(super) fn event(&self) -> Option<BorrowedFd<'_>> {

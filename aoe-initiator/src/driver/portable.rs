@@ -14,7 +14,7 @@ impl Waiter {
         Ok(Self)
     }
 
-    pub(super) fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+    pub(super) fn wait(&mut self, _: Duration, at_most: Duration) -> io::Result<()> {
         std::thread::sleep(at_most.min(NAP));
         Ok(())
     }

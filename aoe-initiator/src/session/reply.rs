@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aoe_l2::Link;
 use aoe_wire::{
-    ATA_HEADER_LEN, Arg, AtaArg, AtaError, Command, ConfigArg, Directive, ErrorCode, IdentifyDevice, MacAddr,
-    MaskArg, Packet, ReserveArg, WireError,
+    ATA_HEADER_LEN, Arg, AtaArg, AtaError, Command, ConfigArg, Directive, ErrorCode, IdentifyDevice, Lba,
+    MacAddr, MaskArg, Packet, ReserveArg, WireError,
 };
 use bdev::{IoBuf, Op, SECTOR_SIZE};
 
@@ -14,9 +14,15 @@ use super::{Air, Session, Stage};
 use crate::copy::copy;
 use crate::emit::{self, Dialect};
 use crate::flight::SlotId;
-use crate::remote::device_info;
+use crate::remote::{Path, device_info};
 use crate::task::{Origin, Task, Work};
 use crate::{Answer, Control, Event, Failure, LinkId, Malformed, Reply};
+
+/// How long a target is asked what it takes.
+const ASKED: Duration = Duration::from_secs(1);
+
+/// Sectors that commands can name.
+const MOST_SECTORS: u64 = Lba::MAX_48 + 1;
 
 /// A frame that has the tag of a request.
 pub(crate) struct Arrival<'f, F> {
@@ -44,7 +50,7 @@ impl<B: IoBuf> Session<B> {
     /// Takes a reply whose tag is that of a request of this session.
     pub(crate) fn reply<L: Link>(&mut self, arrival: &Arrival<'_, L::Frame>, air: &mut Air<'_, L, B>) {
         let Some(flight) = air.flights.get(arrival.slot) else { return };
-        let (key, piece, path) = (flight.task, flight.piece, flight.path);
+        let (key, piece, doubted) = (flight.task, flight.piece, flight.doubted);
         let Some(task) = self.tasks.get_mut(key) else { return };
         let aoe = arrival.packet.aoe;
         if aoe.address() != self.remote.address || aoe.command != command(task) {
@@ -59,6 +65,7 @@ impl<B: IoBuf> Session<B> {
             if arrival.sent.is_some() {
                 lane.rtt.sample(rtt);
             }
+            lane.rtt.was_hasty();
             if !task.takes_late() {
                 return;
             }
@@ -77,27 +84,24 @@ impl<B: IoBuf> Session<B> {
                 self.remote.stats.strays += 1;
                 return;
             }
+            // Its successor may be another request: in smaller pieces, to a target that has recovered.
+            Verdict::Failed(_) if arrival.age > 0 => return,
             Verdict::Later(code) => {
                 self.remote.stats.errors += 1;
                 task.refused = Some(code);
                 return;
             }
-            // It was cut for an MTU that the target has no more: it goes out again in smaller pieces.
-            Verdict::Failed(Failure::Ata { error, .. })
-                if error.contains(AtaError::ABRT)
-                    && task.has_data()
-                    && self
-                        .remote
-                        .paths
-                        .get(path)
-                        .is_some_and(|path| piece.sectors > sectors(path, air.ports).into()) =>
+            // Perhaps it was cut for an MTU that the target has no more: so the target is asked what it takes.
+            Verdict::Failed(Failure::Ata { status, error })
+                if error.contains(AtaError::ABRT) && task.has_data() && piece.sectors > 1 && !doubted =>
             {
-                if let Some(flight) = air.flights.get_mut(arrival.slot).filter(|flight| flight.in_air) {
-                    flight.in_air = false;
-                    self.in_air -= 1;
-                    self.again.push_back(arrival.slot);
+                let Some(flight) = air.flights.get_mut(arrival.slot) else { return };
+                flight.doubted = true;
+                if std::mem::take(&mut flight.in_air) {
+                    self.landed(true);
                 }
-                return;
+                let by = (arrival.link, arrival.packet.eth.src);
+                return self.doubt(arrival.slot, Failure::Ata { status, error }, by);
             }
             Verdict::Failed(failure) => {
                 match failure {
@@ -119,26 +123,61 @@ impl<B: IoBuf> Session<B> {
             lane.rtt.settle();
             self.seek_pause = super::timing::FIRST_PAUSE;
         }
-        if let Some(path) = self.remote.paths.get_mut(path) {
-            (path.alive, path.lost) = (true, 0);
-        }
+        self.heard = air.now;
         self.remote.stats.replies += 1;
         let is_block = task.io().is_some();
-        if let Some(flight) = air.flights.remove(arrival.slot)
-            && flight.in_air
-            && is_block
-        {
-            self.in_air -= 1;
-        }
+        let origin = match task.work {
+            Work::Control(_, origin) => Some(origin),
+            Work::Io(_) => None,
+        };
         if is_block {
             self.window.widen();
         }
-        if let (Some(answer), &Work::Control(_, origin)) = (answer, &task.work) {
+        // Short frames say little of a path.
+        let came_by = |path: &&mut Path| (path.link, path.mac) == (arrival.link, arrival.packet.eth.src);
+        if let Some(path) = self.remote.paths.iter_mut().find(came_by)
+            && (is_block || origin == Some(Origin::Probe))
+        {
+            (path.alive, path.lost, path.heard) = (true, 0, air.now);
+        }
+        if air.flights.remove(arrival.slot).is_some_and(|flight| flight.in_air) {
+            self.landed(is_block);
+        }
+        if let (Some(answer), Some(origin)) = (answer, origin) {
             self.tasks.remove(key);
             let reply = Reply { answer, link: arrival.link, mac: arrival.packet.eth.src, rtt };
             return self.answered(origin, Ok(reply), air);
         }
         self.close(key, air);
+    }
+
+    /// Holds a refused request back until the target has said what it takes.
+    fn doubt(&mut self, slot: SlotId, failure: Failure, by: (LinkId, MacAddr)) {
+        if self.doubtful.is_empty() {
+            let work = Work::Control(Control::query(), Origin::Doubt);
+            self.take(Task::new(work, Some(ASKED), Some(by)));
+        }
+        self.doubtful.push((slot, failure));
+    }
+
+    /// The target has said what it takes, or nothing: refused requests that are larger go out again, in smaller pieces; others have failed.
+    fn resolve<L: Link>(&mut self, air: &mut Air<'_, L, B>) {
+        for (slot, failure) in std::mem::take(&mut self.doubtful) {
+            let Some(flight) = air.flights.get(slot).filter(|flight| flight.doubted && !flight.in_air) else {
+                continue;
+            };
+            let (key, path) = (flight.task, self.remote.paths.get(flight.path));
+            if path.is_some_and(|path| flight.piece.sectors > sectors(path, air.ports).into()) {
+                self.again.push_back(slot);
+                continue;
+            }
+            air.flights.remove(slot);
+            self.remote.stats.errors += 1;
+            if let Some(task) = self.tasks.get_mut(key) {
+                task.failure.get_or_insert(failure);
+            }
+            self.close(key, air);
+        }
     }
 
     /// A control request has ended.
@@ -151,6 +190,7 @@ impl<B: IoBuf> Session<B> {
         match origin {
             Origin::Caller(id) => air.events.push_back(Event::Answer(id, result)),
             Origin::Probe => {}
+            Origin::Doubt => self.resolve(air),
             Origin::Identify => match result.and_then(|reply| page(&reply.answer)) {
                 Ok(page) => self.identified(page, air),
                 Err(failure) if self.stage == Stage::Identifying => self.give_up(&failure, air),
@@ -179,7 +219,10 @@ fn page(answer: &Answer) -> Result<IdentifyDevice, Failure> {
         return Err(failure);
     }
     let page = IdentifyDevice::parse(data).map_err(|_| Failure::Malformed(Malformed::BadLength))?;
-    if page.capacity() == 0 { Err(Failure::Malformed(Malformed::NoCapacity)) } else { Ok(*page) }
+    match page.capacity() {
+        1..=MOST_SECTORS => Ok(*page),
+        sectors => Err(Failure::Malformed(Malformed::Capacity { sectors })),
+    }
 }
 
 fn command<B>(task: &Task<B>) -> Command {

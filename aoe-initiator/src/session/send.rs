@@ -1,7 +1,7 @@
 //! What goes out: pieces of tasks, as the window allows, by the paths in turn.
 
 use aoe_l2::Link;
-use aoe_wire::{MacAddr, RequestHeader, max_sectors_fitting};
+use aoe_wire::{ATA_HEADER_LEN, MacAddr, RequestHeader, SECTOR, max_sectors_fitting};
 use bdev::IoBuf;
 
 use super::{Air, Sent, Session};
@@ -23,16 +23,15 @@ impl<B: IoBuf> Session<B> {
             return false;
         }
         self.measure(air.ports);
-        let all = self.send_controls(air) & self.send_blocks(air);
+        let stalled = self.send_controls(air) | self.send_blocks(air);
         self.publish();
-        // A link that comes up has an event of its own.
-        !all && self.remote.paths.iter().any(|path| is_up(path, air.ports))
+        stalled
     }
 
     /// Works out the largest request that every path in use carries, and how many the target queues.
     fn measure<L: Link>(&mut self, ports: &[Port<L>]) {
         let (paths, wanted) = (&self.remote.paths, &self.remote.options);
-        let usable = || paths.iter().filter(|path| path.alive);
+        let usable = || paths.iter().filter(|path| path.alive && carried(path, ports) > 0);
         let least = usable().map(|path| sectors(path, ports)).min().unwrap_or(1);
         let queue = usable().map(|path| path.config.buffer_count.max(1)).min().unwrap_or(1);
         self.window.set_limit(queue.min(wanted.window.max(1)).into());
@@ -46,91 +45,116 @@ impl<B: IoBuf> Session<B> {
         self.remote.rtt = reads.rtt.smoothed().or(writes.rtt.smoothed());
     }
 
+    /// Sends control requests, as many as the target has room for. Those that cannot be sent now, perhaps because their path is not
+    /// there, do not keep others. Returns whether one found no room.
     fn send_controls<L: Link>(&mut self, air: &mut Air<'_, L, B>) -> bool {
-        let mut all = true;
-        // Those that cannot be sent now, perhaps because their path is not there, do not keep others.
-        for _ in 0..self.controls.len() {
-            let Some((key, number)) = self.controls.pop_front() else { break };
-            let Some(task) = self.tasks.get_mut(key).filter(|task| task.number == number) else { continue };
-            task.open = 1;
-            let flight = Flight::new(air.id.0, key, Default::default());
-            let slot = air.flights.insert(flight).ok().filter(|slot| {
-                let sent = self.launch(*slot, air);
-                if !sent {
-                    air.flights.remove(*slot);
-                }
-                sent
-            });
-            if slot.is_none() {
-                if let Some(task) = self.tasks.get_mut(key).filter(|task| task.number == number) {
-                    task.open = 0;
-                }
-                self.controls.push_back((key, number));
-                all = false;
+        let mut stalled = false;
+        let room = |session: &Self| {
+            let in_air = session.in_air + session.controls_in_air;
+            session.controls_in_air == 0 || in_air < session.window.limit()
+        };
+        for _ in 0..self.controls_again.len() {
+            let Some(slot) = (if room(self) { self.controls_again.pop_front() } else { None }) else { break };
+            if self.is_lost(slot, air)
+                && let Launch::Later { stall } = self.launch(slot, air)
+            {
+                self.controls_again.push_back(slot);
+                stalled |= stall;
             }
         }
-        all
+        for _ in 0..self.controls.len() {
+            let Some((key, number)) = (if room(self) { self.controls.pop_front() } else { None }) else {
+                break;
+            };
+            let Some(task) = self.tasks.get_mut(key).filter(|task| task.number == number) else { continue };
+            let launch = match air.flights.insert(Flight::new(air.id.0, key, Default::default())) {
+                Err(_) => Launch::Later { stall: true },
+                Ok(slot) => {
+                    task.open = 1;
+                    let launch = self.launch(slot, air);
+                    if matches!(launch, Launch::Later { .. }) {
+                        air.flights.remove(slot);
+                        self.tasks[key].open = 0;
+                    }
+                    launch
+                }
+            };
+            if let Launch::Later { stall } = launch {
+                self.controls.push_back((key, number));
+                stalled |= stall;
+            }
+        }
+        stalled
     }
 
+    /// Sends block requests, as many as the window allows, lost ones first. Returns whether one found no room.
     fn send_blocks<L: Link>(&mut self, air: &mut Air<'_, L, B>) -> bool {
-        for _ in 0..self.again.len() {
-            let Some(slot) = self.again.pop_front() else { break };
-            // The slot may have got another request since: one that is in the air, or another session's.
-            let lost = air.flights.get(slot).filter(|flight| !flight.in_air && flight.session == air.id.0);
-            let Some(key) = lost.map(|flight| flight.task) else { continue };
-            let Some(task) = self.tasks.get(key).filter(|task| task.failure.is_none()) else {
-                // It has failed elsewhere: what was lost is not needed any more.
-                air.flights.remove(slot);
-                self.close(key, air);
-                continue;
-            };
-            let is_block = task.io().is_some();
-            if is_block && self.in_air >= self.window.size() {
+        let room = |session: &Self| {
+            session.in_air == 0 || session.in_air + session.controls_in_air < session.window.size()
+        };
+        while room(self)
+            && let Some(slot) = self.again.pop_front()
+        {
+            if self.is_lost(slot, air)
+                && let Launch::Later { stall } = self.launch(slot, air)
+            {
                 self.again.push_front(slot);
-                return true;
-            }
-            if !self.launch(slot, air) {
-                // What may take one path only does not keep the others.
-                match is_block {
-                    true => self.again.push_front(slot),
-                    false => self.again.push_back(slot),
-                }
-                if is_block {
-                    return false;
-                }
+                return stall;
             }
         }
-        while self.in_air < self.window.size() {
-            let Some(&key) = self.unsent.front() else { return true };
+        while room(self)
+            && let Some(&key) = self.unsent.front()
+        {
             let most = self.remote.sectors_per_frame;
             let Some(task) = self.tasks.get_mut(key).filter(|task| task.has_more()) else {
                 self.unsent.pop_front();
                 continue;
             };
-            let Some(piece) = task.cut(most) else { return true };
+            let Some(piece) = task.cut(most) else { break };
             let Ok(slot) = air.flights.insert(Flight::new(air.id.0, key, piece)) else {
                 task.uncut(piece);
-                return false;
+                return true;
             };
-            if !self.launch(slot, air) {
+            if let Launch::Later { stall } = self.launch(slot, air) {
                 air.flights.remove(slot);
                 if let Some(task) = self.tasks.get_mut(key) {
                     task.uncut(piece);
                 }
-                return false;
+                return stall;
             }
         }
-        true
+        false
     }
 
-    /// Sends a request by the next path, the first time or once more. False when it cannot be sent now.
-    fn launch<L: Link>(&mut self, slot: SlotId, air: &mut Air<'_, L, B>) -> bool {
-        let Some(flight) = air.flights.get_mut(slot) else { return true };
+    /// Whether a request is to be sent again. The slot may have got another since: one that is in the air, or another session's. And the
+    /// task may have failed elsewhere: what was lost is then not needed any more.
+    fn is_lost<L: Link>(&mut self, slot: SlotId, air: &mut Air<'_, L, B>) -> bool {
+        let lost = air.flights.get(slot).filter(|flight| !flight.in_air && flight.session == air.id.0);
+        let Some(key) = lost.map(|flight| flight.task) else { return false };
+        if self.tasks.get(key).is_some_and(|task| task.failure.is_none()) {
+            return true;
+        }
+        air.flights.remove(slot);
+        self.close(key, air);
+        false
+    }
+
+    /// Sends a request by the next path, the first time or once more.
+    fn launch<L: Link>(&mut self, slot: SlotId, air: &mut Air<'_, L, B>) -> Launch {
+        let Some(flight) = air.flights.get_mut(slot) else { return Launch::Over };
         let key = flight.task;
-        let Some(task) = self.tasks.get_mut(key) else { return true };
+        let Some(task) = self.tasks.get_mut(key) else { return Launch::Over };
         let last = (flight.tries() > 0).then_some(flight.path);
-        let Some(path) = choose(&self.remote.paths, task.only, &mut self.next_path, last, air.ports) else {
-            return false;
+        // Sectors can be sent one by one, if need be.
+        let need =
+            if task.has_data() { ATA_HEADER_LEN + SECTOR } else { emit::frame_len(task, flight.piece) };
+        let choice = Choice { only: task.only, last, need };
+        let Some(path) = choice.of(&self.remote.paths, &mut self.next_path, air.ports) else {
+            return match choice.longest(&self.remote.paths, air.ports) {
+                Some(have) => self.refuse(slot, Failure::TooLong { need, have }, air),
+                // A link that comes up has an event of its own.
+                None => Launch::Later { stall: false },
+            };
         };
         let Path { link, mac, .. } = self.remote.paths[path];
         let most = sectors(&self.remote.paths[path], air.ports);
@@ -142,10 +166,6 @@ impl<B: IoBuf> Session<B> {
             if !had_more {
                 self.unsent.push_back(key);
             }
-        }
-        let (need, have) = (emit::frame_len(task, flight.piece), port.longest());
-        if need > have {
-            return self.refuse(slot, Failure::TooLong { need, have }, air);
         }
         let (piece, first) = (flight.piece, flight.tries() == 0);
         let (src, address, dialect) = (port.info.mac, self.remote.address, self.dialect);
@@ -159,58 +179,96 @@ impl<B: IoBuf> Session<B> {
         if let Err(error) = queued {
             return self.refuse(slot, Failure::Request(error), air);
         }
-        let Some(tag) = sent else { return false };
+        let Some(tag) = sent else { return Launch::Later { stall: true } };
         match first {
             true => self.remote.stats.requests += 1,
             false => self.remote.stats.retransmits += 1,
         }
         let kind = task.kind();
-        if task.io().is_some() {
-            self.in_air += 1;
+        match task.io().is_some() {
+            true => {
+                self.in_air += 1;
+                let since = air.flights.get(slot).map_or(air.now, Flight::since);
+                self.frames_due = self.frames_due.min(since.saturating_add(self.remote.options.deadline));
+            }
+            false => self.controls_in_air += 1,
         }
         self.lanes[kind as usize].sent.push_back(Sent { slot, tag, at: air.now });
-        true
+        Launch::Over
     }
 
-    /// Ends a request that cannot be sent at all. True, as for one that was sent.
-    fn refuse<L: Link>(&mut self, slot: SlotId, failure: Failure, air: &mut Air<'_, L, B>) -> bool {
+    /// Ends a request that cannot be sent at all.
+    fn refuse<L: Link>(&mut self, slot: SlotId, failure: Failure, air: &mut Air<'_, L, B>) -> Launch {
         if let Some(flight) = air.flights.remove(slot) {
             if let Some(task) = self.tasks.get_mut(flight.task) {
                 task.failure.get_or_insert(failure);
             }
             self.close(flight.task, air);
         }
-        true
+        Launch::Over
     }
+}
+
+/// What became of a request that was to be sent.
+enum Launch {
+    /// It was sent, or has ended.
+    Over,
+    /// It cannot be sent now: for want of a frame or of room, if that is a stall, else of a path.
+    Later { stall: bool },
+}
+
+/// What a path must be.
+struct Choice {
+    /// This one and no other.
+    only: Option<(LinkId, MacAddr)>,
+    /// Not this one, if there is another.
+    last: Option<usize>,
+    /// Bytes of the shortest frame that does.
+    need: usize,
 }
 
 /// Sectors that a path takes at once: what the target offers by it and the link carries.
 pub(super) fn sectors<L: Link>(path: &Path, ports: &[Port<L>]) -> u8 {
     let offered = if path.config.sector_count == 0 { DEFAULT_SECTORS } else { path.config.sector_count };
-    let carried = ports.get(path.link.0).map_or(1, |port| max_sectors_fitting(port.info.mtu as usize));
-    offered.min(carried).max(1)
+    offered.min(carried(path, ports)).max(1)
 }
 
-/// The next path in turn: one that was not just tried, if there is another, that lives and whose link is up.
-fn choose<L: Link>(
-    paths: &[Path],
-    only: Option<(LinkId, MacAddr)>,
-    next: &mut usize,
-    last: Option<usize>,
-    ports: &[Port<L>],
-) -> Option<usize> {
-    let up = |path: &Path| is_up(path, ports);
-    if let Some(only) = only {
-        return paths.iter().position(|path| (path.link, path.mac) == only && up(path));
+/// Sectors that fit a frame of the path's link.
+fn carried<L: Link>(path: &Path, ports: &[Port<L>]) -> u8 {
+    ports.get(path.link.0).map_or(0, |port| max_sectors_fitting(port.info.mtu as usize))
+}
+
+impl Choice {
+    /// The next path in turn that lives and whose link is up; another than the last, if there is one.
+    fn of<L: Link>(&self, paths: &[Path], next: &mut usize, ports: &[Port<L>]) -> Option<usize> {
+        let fits = |at: usize| {
+            self.admits(&paths[at], ports)
+                && ports.get(paths[at].link.0).is_some_and(|port| port.longest() >= self.need)
+        };
+        let start = *next;
+        let turn = || (0..paths.len()).map(|step| (start + step) % paths.len()).filter(|&at| fits(at));
+        let other = || turn().filter(|&at| paths[at].alive && Some(at) != self.last);
+        let found = match self.last {
+            None => other().next(),
+            // What was lost by one goes by that which was heard of last.
+            Some(_) => other().max_by_key(|&at| paths[at].heard),
+        };
+        let found = found.or_else(|| turn().find(|&at| paths[at].alive)).or_else(|| turn().next())?;
+        if self.only.is_none() {
+            *next = found + 1;
+        }
+        Some(found)
     }
-    let start = *next;
-    let turn = || (0..paths.len()).map(|step| (start + step) % paths.len());
-    let found = turn()
-        .find(|&at| paths[at].alive && up(&paths[at]) && Some(at) != last)
-        .or_else(|| turn().find(|&at| paths[at].alive && up(&paths[at])))
-        .or_else(|| turn().find(|&at| up(&paths[at])))?;
-    *next = found + 1;
-    Some(found)
+
+    /// Bytes of the longest frame that any path carries that is up.
+    fn longest<L: Link>(&self, paths: &[Path], ports: &[Port<L>]) -> Option<usize> {
+        let up = paths.iter().filter(|path| self.admits(path, ports));
+        up.filter_map(|path| Some(ports.get(path.link.0)?.longest())).max()
+    }
+
+    fn admits<L: Link>(&self, path: &Path, ports: &[Port<L>]) -> bool {
+        self.only.is_none_or(|only| only == (path.link, path.mac)) && is_up(path, ports)
+    }
 }
 
 pub(super) fn is_up<L: Link>(path: &Path, ports: &[Port<L>]) -> bool {

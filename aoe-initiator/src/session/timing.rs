@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use aoe_l2::Link;
-use aoe_wire::{Address, ConfigCommand, MacAddr, RequestHeader, Tag, build_config};
+use aoe_wire::{
+    AFlags, Address, AtaArg, AtaCommand, ConfigCommand, Lba, MacAddr, RequestHeader, SECTOR, Tag,
+    build_config,
+};
 use bdev::IoBuf;
 
 use super::send::is_up;
@@ -65,12 +68,10 @@ impl<B: IoBuf> Session<B> {
             Stage::Seeking { until } => until,
             _ => None,
         };
-        let oldest = self.order.iter().find_map(|(key, number)| {
-            self.tasks.get(*key).filter(|task| task.number == *number && task.ended.is_none())?.deadline
-        });
-        let controls =
-            self.tasks.iter().filter(|(_, task)| task.io().is_none()).filter_map(|(_, task)| task.deadline);
-        lanes.chain(controls).chain(oldest).chain(seeking).chain(self.seek_due()).chain(self.probe_at).min()
+        // Lower bounds, so that it may be looked in vain.
+        let due = [self.frames_due, self.waiting_due, self.controls_due];
+        let due = due.into_iter().filter(|due| *due < Duration::MAX);
+        lanes.chain(due).chain(seeking).chain(self.seek_due()).chain(self.probe_at).min()
     }
 
     /// Drops from the front of a lane what is not waited for any more.
@@ -87,7 +88,6 @@ impl<B: IoBuf> Session<B> {
         let Some(lost) = lane.sent.pop_front() else { return };
         let Some(flight) = air.flights.get_mut(lost.slot) else { return };
         flight.in_air = false;
-        self.again.push_back(lost.slot);
         let (path, is_block) =
             (flight.path, self.tasks.get(flight.task).is_some_and(|task| task.io().is_some()));
         if !overtaken && lost.at >= lane.backed_off {
@@ -95,8 +95,12 @@ impl<B: IoBuf> Session<B> {
             lane.backed_off = air.now;
             self.remote.stats.timeouts += 1;
         }
+        self.landed(is_block);
+        match is_block {
+            true => self.again.push_back(lost.slot),
+            false => self.controls_again.push_back(lost.slot),
+        }
         if is_block {
-            self.in_air -= 1;
             // A flush or a trim may take any time; that says nothing of the network.
             if kind == Kind::Other as usize {
                 return;
@@ -123,20 +127,46 @@ impl<B: IoBuf> Session<B> {
         }
     }
 
+    /// Ends block requests of which a frame has had no answer for the deadline, those that were taken when nothing at all has been
+    /// answered for as long, and control requests that are late.
     fn end_late<L: Link>(&mut self, air: &mut Air<'_, L, B>) {
-        let is_late = |task: &Task<B>| task.ended.is_none() && task.deadline.is_some_and(|at| at <= air.now);
-        // All block requests have the same time, so the late ones come first.
+        let deadline = self.remote.options.deadline;
         let mut late = Vec::new();
-        for (key, number) in &self.order {
-            match self.tasks.get(*key).filter(|task| task.number == *number) {
-                Some(task) if is_late(task) => late.push(*key),
-                Some(task) if task.ended.is_none() => break,
-                _ => {}
+        if self.frames_due <= air.now {
+            self.frames_due = Duration::MAX;
+            for (key, since) in air.flights.of_session(air.id.0) {
+                let due = since.saturating_add(deadline);
+                match self.tasks.get(key).is_some_and(|task| task.io().is_some()) {
+                    true if due <= air.now => late.push(key),
+                    true => self.frames_due = self.frames_due.min(due),
+                    false => {}
+                }
             }
         }
-        late.extend(
-            self.tasks.iter().filter(|(_, task)| task.io().is_none() && is_late(task)).map(|(key, _)| key),
-        );
+        if self.waiting_due <= air.now {
+            self.waiting_due = Duration::MAX;
+            for (key, number) in &self.order {
+                let live = self.tasks.get(*key).filter(|task| task.number == *number && task.ended.is_none());
+                let Some(task) = live else { continue };
+                let due = task.taken.max(self.heard).saturating_add(deadline);
+                if due > air.now {
+                    // Those behind were taken later.
+                    self.waiting_due = due;
+                    break;
+                }
+                late.push(*key);
+            }
+        }
+        if self.controls_due <= air.now {
+            self.controls_due = Duration::MAX;
+            for (key, task) in self.tasks.iter().filter(|(_, task)| task.io().is_none()) {
+                match task.deadline {
+                    Some(due) if due <= air.now => late.push(key),
+                    Some(due) => self.controls_due = self.controls_due.min(due),
+                    None => {}
+                }
+            }
+        }
         for key in late {
             let failure = self.lateness(key, air);
             self.fail(key, failure, air);
@@ -153,8 +183,13 @@ impl<B: IoBuf> Session<B> {
             return Failure::NotFound;
         }
         let flights = air.flights.of_task(air.id.0, key);
-        let sent = flights.iter().filter_map(|(slot, _)| Some(air.flights.get(*slot)?.tries())).max();
-        Failure::Timeout { waited: air.now.saturating_sub(task.taken), sent: sent.unwrap_or(0) }
+        let mut waited = air.now.saturating_sub(task.taken.max(self.heard));
+        let mut sent = 0;
+        for flight in flights.iter().filter_map(|(slot, _)| air.flights.get(*slot)) {
+            waited = waited.max(air.now.saturating_sub(flight.since()));
+            sent = sent.max(flight.tries());
+        }
+        Failure::Timeout { waited, sent }
     }
 
     pub(super) fn give_up<L: Link>(&mut self, failure: &Failure, air: &mut Air<'_, L, B>) {
@@ -176,7 +211,7 @@ impl<B: IoBuf> Session<B> {
     pub(super) fn seek<L: Link>(&mut self, air: &mut Air<'_, L, B>) {
         if let Stage::Seeking { until: until @ None } = &mut self.stage {
             let AttachOptions { seek, deadline, .. } = self.remote.options;
-            *until = Some(air.now + seek.unwrap_or(deadline));
+            *until = Some(air.now.saturating_add(seek.unwrap_or(deadline)));
         }
         if self.seek_due().is_some_and(|at| at <= air.now) {
             let tag = air.flights.query(air.now);
@@ -200,9 +235,20 @@ impl<B: IoBuf> Session<B> {
         self.probe_at = Some(air.now + PROBE_PAUSE);
         let dead = self.remote.paths.iter().filter(|path| !path.alive && is_up(path, air.ports));
         for only in dead.map(|path| (path.link, path.mac)).collect::<Vec<_>>() {
-            let work = Work::Control(Control::query(), Origin::Probe);
+            let work = Work::Control(self.probe_control(), Origin::Probe);
             self.take(Task::new(work, Some(PROBE_PAUSE), Some(only)));
         }
+    }
+
+    /// A request that shows that a path works: with frames as long as any, both ways, once the disk is known. A read may carry data,
+    /// which means nothing.
+    fn probe_control(&self) -> Control {
+        let lba = Lba::from_lba48(0).filter(|_| self.remote.disk.is_some() && self.dialect.lba48);
+        let Some(lba) = lba else { return Control::query() };
+        let sectors = self.remote.sectors_per_frame;
+        let bytes = usize::from(sectors) * SECTOR;
+        let arg = AtaArg::request(AtaCommand::READ_SECTORS_EXT, AFlags::EXTENDED, lba, sectors);
+        Control::Ata { arg, data: vec![0; bytes], expect: bytes }
     }
 }
 
