@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::net::{CLIENT, TARGET};
 use e2e::request::{show_mac, write};
-use e2e::{Lab, Reply, S, SECTOR, Setup, T, config, mac, on_a_wire, request};
+use e2e::{Lab, Reply, S, SECTOR, Setup, T, config, mac, request};
 
 /// How soon the target must be back once its link is.
 const SOON: Duration = Duration::from_secs(5);
@@ -33,9 +33,16 @@ fn drain(lab: &mut Lab) {
     while lab.next(Duration::from_millis(150)).is_some() {}
 }
 
+/// The same over every way that frames can move.
+fn over_each_link(setup: Setup, test: impl Fn(&mut Lab)) {
+    for link in ["packet", "pnet"] {
+        setup.clone().options(&["--link", link]).run(&test);
+    }
+}
+
 #[test]
 fn case_64_jumbo_frames_carry_17_sectors_and_no_more() {
-    Setup::default().mtu(9000).run(|lab| {
+    over_each_link(Setup::default().mtu(9000), |lab| {
         let reply = lab.ask(&config(0, b""));
         assert_eq!(reply.good().bytes()[28], 17);
         lab.read(40, 17);
@@ -51,7 +58,7 @@ fn case_64_jumbo_frames_carry_17_sectors_and_no_more() {
 #[test]
 fn case_64_whatever_fits_the_frame_is_served_although_less_is_advertised() {
     // 1046 is the smallest MTU at which two sectors fit; (1046 - 36) / 512 is one.
-    Setup::default().mtu(1046).run(|lab| {
+    over_each_link(Setup::default().mtu(1046), |lab| {
         let reply = lab.ask(&config(0, b""));
         assert_eq!(reply.good().bytes()[28], 1);
         lab.read(40, 2);
@@ -62,7 +69,7 @@ fn case_64_whatever_fits_the_frame_is_served_although_less_is_advertised() {
 
 #[test]
 fn case_64_the_smallest_mtu_carries_one_sector() {
-    Setup::default().mtu(548).run(|lab| {
+    over_each_link(Setup::default().mtu(548), |lab| {
         assert_eq!(lab.ask(&config(0, b"")).good().bytes()[28], 1);
         lab.read(40, 1);
         lab.ask(&request::identify()).good();
@@ -81,7 +88,7 @@ fn aligned_frames_are_advertised_on_request_and_others_still_served() {
 
 #[test]
 fn case_65_a_changed_mtu_is_advertised_and_used() {
-    on_a_wire(|lab| {
+    over_each_link(Setup::default(), |lab| {
         for name in [CLIENT, TARGET] {
             lab.net.ip(&format!("link set {name} mtu 9000"));
         }
@@ -99,7 +106,7 @@ fn case_65_a_changed_mtu_is_advertised_and_used() {
 
 #[test]
 fn case_65_a_link_that_went_down_and_up_is_served_again() {
-    on_a_wire(|lab| {
+    over_each_link(Setup::default(), |lab| {
         lab.write(7, &[7; SECTOR]);
         for pause in [0, 50, 500] {
             lab.net.ip(&format!("link set {TARGET} down"));
@@ -115,7 +122,7 @@ fn case_65_a_link_that_went_down_and_up_is_served_again() {
 
 #[test]
 fn case_65_an_interface_that_was_removed_and_made_again_is_served_again() {
-    on_a_wire(|lab| {
+    over_each_link(Setup::default(), |lab| {
         lab.write(7, &[7; SECTOR]);
         for (mtu, sectors) in [(1500, 2), (9000, 17)] {
             lab.net.ip(&format!("link del {TARGET}"));
@@ -139,7 +146,7 @@ fn case_65_an_interface_that_was_removed_and_made_again_is_served_again() {
 
 #[test]
 fn case_65_a_new_address_of_the_interface_is_advertised_and_used() {
-    on_a_wire(|lab| {
+    over_each_link(Setup::default(), |lab| {
         let moved = mac(0xb9);
         lab.net.ip(&format!("link set {TARGET} address {}", show_mac(moved)));
         let advertisement = lab.await_advertisement(SOON);

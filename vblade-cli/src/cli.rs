@@ -107,6 +107,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "mode", value_enum, conflicts_with_all = ["direct", "sync"])]
     pub(crate) cache: Option<Cache>,
 
+    /// How frames get to the interface and from it
+    #[arg(long, value_name = "kind", value_enum, default_value_t = LinkKind::Auto)]
+    pub(crate) link: LinkKind,
+
     /// Advertise a multiple of 8 sectors per request where the MTU has room for 8
     ///
     /// Linux then sends requests aligned to 4 KiB with jumbo frames: 16 sectors instead of 17 at an MTU of 9000.
@@ -151,6 +155,18 @@ pub(crate) enum Cache {
     None,
     /// No page cache; a write is answered when it is durable
     Directsync,
+}
+
+/// How frames move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LinkKind {
+    /// The fastest that works here
+    Auto,
+    /// A packet socket, many frames to a system call (Linux)
+    #[cfg(target_os = "linux")]
+    Packet,
+    /// A datalink channel of pnet: portable, five system calls to a request
+    Pnet,
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `vblade`: exports a file or block device over ATA over Ethernet.
 //!
-//! The way of a start: [`cli`] is what was typed, [`options`] and [`source`] what it means; [`stack`] checks the file, the link is opened, [`claim`]
+//! The way of a start: [`cli`] is what was typed, [`options`] and [`source`] what it means; [`stack`] checks the file, the [`link`] is opened, [`claim`]
 //! and [`probe`] ask whether the address is free here and elsewhere; only then the disk is [locked](lock) and opened for writing,
 //! [`privileges`] are given up and [`serve`] begins. [`state`] keeps what initiators set, [`report`] says what goes on. Whatever ends
 //! the program otherwise than asked is an [`error`].
@@ -9,6 +9,7 @@
 mod claim;
 mod cli;
 mod error;
+mod link;
 mod lock;
 mod options;
 mod privileges;
@@ -24,7 +25,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aoe_link::PnetLink;
 use aoe_target::{Link, Server, Target};
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -33,6 +33,7 @@ use tracing::{info, warn};
 use crate::claim::Claim;
 use crate::cli::Cli;
 use crate::error::Error;
+use crate::link::NetLink;
 use crate::options::Export;
 use crate::stack::Stack;
 use crate::state::{Environment, StateFile};
@@ -64,7 +65,7 @@ fn run() -> Result<(), Error> {
 
     let signals = Signals::new().map_err(|source| Error::System { doing: "take over signals", source })?;
     Stack::check(&export)?;
-    let mut link = PnetLink::open(&export.netif, export.link)?;
+    let mut link = NetLink::open(export.link_kind, &export.netif, export.link)?;
     let _claim = take_address(&export, &mut link)?;
     let state = StateFile::locate(
         export.target.address,
@@ -85,7 +86,7 @@ fn run() -> Result<(), Error> {
         warn!("privileges that are not needed any more could not be given up: {error}");
     }
     report::warn_of_limits(&export, &stack, &link, &state);
-    report::announce(&export, &stack);
+    report::announce(&export, &stack, &link);
 
     let (address, netif) = (export.target.address, export.netif);
     let polled = link.event().is_none();
@@ -112,7 +113,7 @@ fn run() -> Result<(), Error> {
 }
 
 /// Makes the address ours among the processes here, and asks whether it is free elsewhere.
-fn take_address(export: &Export, link: &mut PnetLink) -> Result<Option<Claim>, Error> {
+fn take_address(export: &Export, link: &mut NetLink) -> Result<Option<Claim>, Error> {
     let (address, netif) = (export.target.address, &export.netif);
     let claim =
         Claim::take(address, netif).map_err(|source| Error::System { doing: "claim the address", source })?;

@@ -7,7 +7,7 @@ use aoe_link::NetifOptions;
 use aoe_target::{Address, Identity, MAX_REQUESTS, MacAddr, TargetOptions};
 use aoe_wire::{IdentityError, IdentityField, MacAddrError};
 
-use crate::cli::{Cache, Cli};
+use crate::cli::{Cache, Cli, LinkKind};
 use crate::source::Source;
 
 /// Frames that may be out besides those of requests: advertisements, copies, and a burst that has just arrived.
@@ -18,6 +18,7 @@ const SPARE_FRAMES: usize = 256;
 pub(crate) struct Export {
     pub(crate) netif: String,
     pub(crate) link: NetifOptions,
+    pub(crate) link_kind: LinkKind,
     pub(crate) target: TargetOptions,
     pub(crate) source: Source,
     pub(crate) cache: Cache,
@@ -46,6 +47,7 @@ impl Export {
         let serial = cli.serial.unwrap_or_else(|| default_serial(address, host));
         let model = cli.model.unwrap_or_else(|| Identity::MODEL.to_owned());
         Ok(Self {
+            link_kind: cli.link,
             link: NetifOptions { pool: MAX_REQUESTS + SPARE_FRAMES, ..NetifOptions::default() },
             target: TargetOptions {
                 identity: identity(&serial, &model)?,

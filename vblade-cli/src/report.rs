@@ -2,10 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use aoe_link::PnetLink;
 use aoe_target::{LinkId, Server, Target, TargetId};
 use tracing::{Level, debug, info, warn};
 
+use crate::link::NetLink;
 use crate::options::Export;
 use crate::stack::Stack;
 use crate::state::StateFile;
@@ -31,7 +31,7 @@ pub(crate) fn log_to_stderr(verbose: u8) {
 }
 
 /// Says what works, but perhaps not as expected.
-pub(crate) fn warn_of_limits(export: &Export, stack: &Stack, link: &PnetLink, state: &StateFile) {
+pub(crate) fn warn_of_limits(export: &Export, stack: &Stack, link: &NetLink, state: &StateFile) {
     if export.target.address.major == SHELF_IGNORED_BY_LINUX {
         warn!("Linux initiators ignore shelf 4095: give another one if they should see the disk");
     }
@@ -55,18 +55,18 @@ pub(crate) fn warn_of_limits(export: &Export, stack: &Stack, link: &PnetLink, st
 }
 
 /// Prints the line that says that the disk is there, as the classic vblade does.
-pub(crate) fn announce(export: &Export, stack: &Stack) {
+pub(crate) fn announce(export: &Export, stack: &Stack, link: &NetLink) {
     let mode = if export.source.read_only() { "O_RDONLY" } else { "O_RDWR" };
     let (pid, address, sectors) = (std::process::id(), export.target.address, stack.info().sectors);
     let mut stdout = io::stdout().lock();
     // Whoever started us may not care; the disk is served all the same.
     let _ = writeln!(stdout, "pid {pid}: {address}, {sectors} sectors {mode}").and_then(|()| stdout.flush());
-    info!(%address, netif = export.netif, disk = %export.source.path().display(), sectors, cache = ?export.cache, "serving");
+    info!(%address, netif = export.netif, disk = %export.source.path().display(), sectors, cache = ?export.cache, link = link.way(export.link_kind), "serving");
 }
 
 /// Tells at the end what was done.
-pub(crate) fn totals(server: &Server<PnetLink>, link: LinkId, target: TargetId) {
+pub(crate) fn totals(server: &Server<NetLink>, link: LinkId, target: TargetId) {
     let stats = server.stats();
     info!(frames_received = stats.rx_frames, frames_sent = stats.tx_frames, "stopped");
-    debug!(server = ?stats, target = ?server.target(target).map(Target::stats), link = ?server.link(link).map(PnetLink::counters));
+    debug!(server = ?stats, target = ?server.target(target).map(Target::stats), link = ?server.link(link).map(NetLink::counters));
 }
