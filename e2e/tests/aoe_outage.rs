@@ -257,3 +257,24 @@ fn discover_tells_while_it_watches_of_targets_that_appear_change_and_disappear()
     watch.signal(Signal::INT);
     watch.wait().exits(130);
 }
+
+#[test]
+fn a_transfer_that_stops_while_its_interface_is_down_says_so() {
+    let Some((stage, _wire)) = with_a_wire(1500, SLOW, 13) else { return };
+    let (image, disk) = (stage.random("image", SECTORS), stage.zeros("disk", SECTORS));
+    let Some(_target) = stage.serve_as(Kind::Ours, OURS, "7 3 tgt0", &disk) else { return };
+    for write in [true, false] {
+        let tool = Tool::new("--timeout 2").within(60);
+        let mut copy = if write {
+            tool.arg("copy").arg(&image).arg("e7.3").spawn()
+        } else {
+            tool.arg("copy").arg("e7.3").arg(stage.path("out")).spawn()
+        };
+        let destination = if write { disk.clone() } else { stage.path("out") };
+        wait_for_a_quarter(&mut copy, &destination);
+        stage.net.ip(&format!("link set {CLIENT} down"));
+        copy.wait().refuses(1, &["ini0 is down", "--offset"]);
+        stage.net.ip(&format!("link set {CLIENT} up"));
+        stage.net.await_carrier(CLIENT);
+    }
+}

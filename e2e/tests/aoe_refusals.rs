@@ -243,3 +243,39 @@ fn a_copy_into_a_full_file_system_stops_with_a_message() {
         note(&format!("full: {}", stopped.stderr.trim()));
     });
 }
+
+#[test]
+fn a_pipe_by_name_is_refused_with_what_to_write_instead() {
+    with_a_target(|stage| {
+        let fifo = stage.path("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo");
+        assert!(made.success());
+        for (line, instead) in [
+            ("read e7.3 FIFO", "- >"),
+            ("copy e7.3 FIFO", "- >"),
+            ("write e7.3 FIFO", "- <"),
+            ("copy FIFO e7.3", "- <"),
+        ] {
+            let line = line.replace("FIFO", &fifo.display().to_string());
+            aoe(&line).refuses(2, &["pipe", instead]).took_at_most(2.0);
+        }
+    });
+}
+
+#[test]
+fn an_empty_standard_input_is_a_failure_that_writes_nothing() {
+    with_a_target(|_| {
+        for line in ["write e7.3", "write e7.3 --pad --quiet", "write e7.3 --length 2"] {
+            aoe(line).refuses(1, &["standard input is empty", "nothing was written"]).took_at_most(5.0);
+        }
+    });
+}
+
+#[test]
+fn a_range_smaller_than_a_frame_is_benched_in_requests_that_fit() {
+    with_a_target(|_| {
+        aoe("bench e7.3 --duration 0.2 --length 1").good().prints(&["of 1 sector,"]);
+        aoe("bench e7.3 --duration 0.2 --length 1 --sectors 2")
+            .refuses(2, &["sector 0: no room for a request of 2 sectors"]);
+    });
+}

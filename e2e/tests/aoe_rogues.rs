@@ -166,3 +166,17 @@ fn text_from_the_network_cannot_speak_to_the_terminal() {
         assert!(!shown.stderr.contains('\x1b'), "{:?}", shown.stderr);
     });
 }
+
+#[test]
+fn a_mask_list_that_cannot_be_had_fails_the_command_by_its_own_name() {
+    against(Trick::OnlyConfig, |_, _| {
+        for (line, doing) in [
+            ("mask list e7.3", "read the mask list"),
+            ("mask add e7.3 02:00:00:00:00:a1", "add to the mask list"),
+            ("mask remove e7.3 02:00:00:00:00:a1", "remove from the mask list"),
+            ("mask clear e7.3", "clear the mask list"),
+        ] {
+            Tool::new(line).arg("--timeout=1").run().refuses(1, &[doing]).took_at_most(5.0);
+        }
+    });
+}

@@ -139,3 +139,13 @@ fn verification_notices_single_bits_that_a_cable_changes() {
     let bench = Tool::new("bench e7.3 --duration 1 --read 50 --verify --force --length 64").run();
     bench.exits(1).assert(!bench.text().contains("no mismatch"), "finds nothing");
 }
+
+#[test]
+fn a_target_that_answers_too_late_for_a_size_check_is_not_said_to_have_ended() {
+    let slow = Weather { loss: 0, duplicate: 0, reorder: 0, corrupt: 0, delay: Duration::from_millis(350) };
+    let Some((stage, _wire)) = with_a_wire(1500, slow, 21) else { return };
+    let Some(_target) = stage.serve(Kind::Ours, &stage.random("disk", 2048)) else { return };
+    let checked = Tool::new("sancheck e7.3").run();
+    checked.exits(1).prints(&["still answers"]);
+    checked.assert(!checked.text().contains("may have ended"), "says that the target ended");
+}

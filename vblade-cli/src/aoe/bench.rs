@@ -14,7 +14,7 @@ use self::run::{Live, Load, Measured, measure};
 use self::tally::{Report, Setting};
 use crate::cli::{BenchArgs, Global};
 use crate::error::Error;
-use crate::host::{Host, TRANSFER_TIMEOUT, target};
+use crate::host::{Host, TRANSFER_TIMEOUT, down_remark, target};
 use crate::output::{self, note};
 use crate::progress::LiveLine;
 use crate::range::Sectors;
@@ -32,14 +32,14 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> Result<(), Error> {
     });
     let range = Sectors::choose(args.range.offset, args.range.length, disk)
         .map_err(|error| Error::Usage(error.to_string()))?;
-    let sectors = args.sectors.unwrap_or(frame);
+    let sectors = args.sectors.unwrap_or_else(|| default_size(frame, range));
     if sectors > frame {
-        note(&format!("a frame carries {frame} sectors here, so a request of {sectors} takes several"));
+        note(&format!("a request of {sectors} sectors takes several frames: one carries {frame} here"));
     }
     let seed = RandomState::new().hash_one(0);
     let plan = Plan::new(range, sectors, read_percent, !args.sequential, seed).ok_or_else(|| {
         Error::Usage(format!(
-            "{range} have no room for a request of {sectors} sectors; choose more, or fewer by --sectors"
+            "{range}: no room for a request of {sectors} sectors; choose more, or fewer by --sectors"
         ))
     })?;
     let load = Load {
@@ -61,7 +61,12 @@ pub(crate) fn run(args: &BenchArgs, global: &Global) -> Result<(), Error> {
         verified: args.verify,
     };
     let measured = go(&mut host, remote, plan, load)?;
-    tell(args, setting, measured)
+    tell(args, setting, measured, &host.down())
+}
+
+/// Sectors of a request unless `--sectors` says: as many as a frame carries, if the range has them.
+fn default_size(frame: u8, range: Sectors) -> u8 {
+    u8::try_from(range.count()).unwrap_or(u8::MAX).min(frame)
 }
 
 /// What the options mean, if they mean something.
@@ -95,9 +100,10 @@ fn go<L: Link>(host: &mut Host<L>, remote: RemoteId, plan: Plan, load: Load) -> 
     measure(driver, remote, plan, load, &stop, &mut live).map_err(Error::system("use the interface"))
 }
 
-fn tell(args: &BenchArgs, setting: Setting, measured: Measured) -> Result<(), Error> {
+fn tell(args: &BenchArgs, setting: Setting, measured: Measured, down: &[&str]) -> Result<(), Error> {
     let Measured {
         elapsed,
+        draining,
         interrupted,
         reads,
         writes,
@@ -112,7 +118,9 @@ fn tell(args: &BenchArgs, setting: Setting, measured: Measured) -> Result<(), Er
     let target = setting.target.clone();
     let silent = reads.replies() + writes.replies() == 0;
     let failed = reads.errors() + writes.errors() > 0;
-    let mut report = Report::new(setting, elapsed, interrupted, &reads, &writes).with_trouble(trouble);
+    let mut report = Report::new(setting, elapsed, interrupted, &reads, &writes)
+        .with_trouble(trouble)
+        .with_draining(draining);
     if args.verify {
         report = report.with_verified(checked, wrong);
     }
@@ -128,7 +136,7 @@ fn tell(args: &BenchArgs, setting: Setting, measured: Measured) -> Result<(), Er
         note(&format!("{target}: {unfinished} requests were not answered"));
     }
     if let Some((extent, failure)) = error {
-        note(&format!("{target}: the first error, at {extent}: {failure}"));
+        note(&format!("{target}: the first error, at {extent}: {failure}{}", down_remark(&failure, down)));
     }
     if let Some(status) = refused {
         note(&format!("{target}: takes no more requests: {status:?}"));
@@ -165,6 +173,12 @@ mod tests {
         assert_eq!(read_percent(&args("")).ok(), Some(100));
         assert_eq!(read_percent(&args("--read 70 --force")).ok(), Some(70));
         assert_eq!(read_percent(&args("--write --force")).ok(), Some(0));
+    }
+
+    #[test]
+    fn a_request_is_as_large_as_a_frame_and_no_larger_than_the_range() {
+        let size = |frame, end| default_size(frame, Sectors { start: 0, end });
+        assert_eq!([size(2, 1), size(2, 2), size(17, 1 << 40), size(17, 5)], [1, 2, 17, 5]);
     }
 
     #[test]

@@ -147,8 +147,9 @@ impl Job<'_> {
     fn copy<L: Link>(&self, host: &mut Host<L>, work: Work<'_>) -> Result<(), Error> {
         let deed = if matches!(work, Work::Write(_)) { Deed::CopyToTarget } else { Deed::CopyFromTarget };
         let resume = |lba| command(self.args, self.global, lba);
-        let account = Account { resume: Some(&resume), ..self.account(deed) };
         let (outcome, elapsed) = self.transfer(host, "copy", work);
+        let down = host.down();
+        let account = Account { resume: Some(&resume), ..self.account(deed, &down) };
         transfer::conclude(&account, &outcome, elapsed)
     }
 
@@ -163,16 +164,23 @@ impl Job<'_> {
         if let Some(lba) = compare.first_difference() {
             outcome.stop = Some(Stop::Local(LocalError::Differs { lba }));
         }
-        let account = self.account(Deed::Verify);
         if let Some(stop @ Stop::Local(LocalError::Differs { .. })) = &outcome.stop {
             return Err(Error::Failed(format!("{} and {}: {stop}", self.address, self.local)));
         }
-        transfer::conclude(&account, &outcome, elapsed)
+        transfer::conclude(&self.account(Deed::Verify, &host.down()), &outcome, elapsed)
     }
 
-    fn account(&self, deed: Deed) -> Account<'_> {
+    fn account<'a>(&'a self, deed: Deed, down: &'a [&'a str]) -> Account<'a> {
         let quiet = self.args.quiet;
-        Account { deed, address: self.address, local: self.local, range: self.range, quiet, resume: None }
+        Account {
+            deed,
+            address: self.address,
+            local: self.local,
+            range: self.range,
+            quiet,
+            down,
+            resume: None,
+        }
     }
 
     fn transfer<L: Link>(

@@ -2,7 +2,7 @@
 
 mod sighting;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +32,9 @@ const GONE: Duration = Duration::from_secs(5);
 /// How often a disk is identified again while watching: it may have another size.
 const REVISIT: Duration = Duration::from_secs(30);
 
+/// Paths that are kept at most: anybody on the segment may make up any number of them.
+const MOST_PATHS: usize = 4096;
+
 pub(crate) fn run(args: &DiscoverArgs, global: &Global) -> Result<(), Error> {
     let prefix = config::bytes(args.config.as_ref().unwrap_or(&OsString::new()))?;
     let mut survey = Survey::new(Host::open(global, &args.netifs)?, prefix);
@@ -46,11 +49,23 @@ struct Survey<L: Link> {
     seen: BTreeMap<Key, Sighting>,
     remotes: HashMap<Address, RemoteId>,
     asked: HashMap<RequestId, Key>,
+    /// Nothing new is taken any more.
+    closed: bool,
+    /// There were more than [`MOST_PATHS`].
+    crowded: bool,
 }
 
 impl<L: Link> Survey<L> {
     fn new(host: Host<L>, prefix: Vec<u8>) -> Self {
-        Self { host, prefix, seen: BTreeMap::new(), remotes: HashMap::new(), asked: HashMap::new() }
+        Self {
+            host,
+            prefix,
+            seen: BTreeMap::new(),
+            remotes: HashMap::new(),
+            asked: HashMap::new(),
+            closed: false,
+            crowded: false,
+        }
     }
 
     /// Asks for `wait`, then prints all; what there is when it is interrupted.
@@ -74,7 +89,10 @@ impl<L: Link> Survey<L> {
         }
     }
 
+    /// Takes what answers until `wait` is over, then only what the disks are that have been asked. Whatever comes, it ends when these
+    /// have had their time.
     fn gather(&mut self, start: Instant, wait: Duration) -> Result<(), Error> {
+        let end = wait.saturating_add(self.host.timeout(IDENTIFY_TIMEOUT)).saturating_add(TICK);
         let mut due = Duration::ZERO;
         loop {
             let passed = start.elapsed();
@@ -82,12 +100,25 @@ impl<L: Link> Survey<L> {
                 self.query()?;
                 due += wait / ROUNDS;
             }
+            self.closed = passed >= wait;
             self.take_events();
-            if passed >= wait && self.asked.is_empty() {
+            if self.closed && (self.asked.is_empty() || passed >= end) {
+                self.give_up();
                 return Ok(());
             }
             let next = if due < wait { due } else { wait };
             self.host.step(next.checked_sub(passed).unwrap_or(TICK))?;
+        }
+    }
+
+    /// Of those that have not said by now what their disk is, nobody waits for it.
+    fn give_up(&mut self) {
+        for (_, key) in self.asked.drain() {
+            if let Some(sighting) = self.seen.get_mut(&key)
+                && matches!(sighting.disk, Disk::Asked)
+            {
+                sighting.disk = Disk::Silent("no answer in time".to_owned());
+            }
         }
     }
 
@@ -143,18 +174,31 @@ impl<L: Link> Survey<L> {
             Key { address: found.address, netif: self.host.netif(found.link).to_owned(), mac: found.mac };
         let now = Instant::now();
         let unasked = found.rtt.is_none();
+        let is_full = self.seen.len() >= MOST_PATHS;
         let revisit = match self.seen.get_mut(&key) {
+            None if self.closed => return,
+            None if is_full => return self.refuse(),
             None => {
                 self.seen.insert(key.clone(), Sighting::new(&found, now));
                 true
             }
             Some(sighting) => {
                 sighting.again(&found, now);
-                unasked || now.duration_since(sighting.visited) >= REVISIT
+                !self.closed && (unasked || now.duration_since(sighting.visited) >= REVISIT)
             }
         };
         if revisit && !self.asked.values().any(|asked| *asked == key) {
             self.identify(&found, key);
+        }
+    }
+
+    /// There is no room for another path, which is told once.
+    fn refuse(&mut self) {
+        if !self.crowded {
+            self.crowded = true;
+            output::note(&format!(
+                "more than {MOST_PATHS} paths answer; the others are left out: choose by -i and --config"
+            ));
         }
     }
 
@@ -186,8 +230,26 @@ impl<L: Link> Survey<L> {
         for (key, sighting) in self.seen.iter().filter(|(_, sighting)| gone(sighting)) {
             say("disappeared", key, sighting, "", json)?;
         }
+        let before = self.seen.len();
         self.seen.retain(|_, sighting| !gone(sighting));
+        if self.seen.len() < before {
+            self.forget();
+        }
         Ok(())
+    }
+
+    /// Lets go of the targets that no path leads to any more.
+    fn forget(&mut self) {
+        let alive: HashSet<Address> =
+            self.seen.keys().chain(self.asked.values()).map(|key| key.address).collect();
+        let driver = &mut self.host.driver;
+        self.remotes.retain(|address, remote| {
+            let stays = alive.contains(address);
+            if !stays {
+                driver.detach(*remote);
+            }
+            stays
+        });
     }
 }
 
@@ -221,4 +283,97 @@ fn page(answer: Answer) -> Result<IdentifyDevice, String> {
         return Err(format!("status {}, error {}", arg.status(), arg.error()));
     }
     IdentifyDevice::parse(&data).copied().map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use aoe_initiator::MacAddr;
+    use aoe_link::MemLink;
+    use aoe_wire::ConfigInfo;
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::signals::Signals;
+
+    const STATION: MacAddr = MacAddr([2, 0, 0, 0, 7, 3]);
+
+    /// A survey over a wire, its other end, and what interrupts it.
+    fn survey() -> (Survey<MemLink>, MemLink, Arc<AtomicBool>) {
+        let (near, far) = MemLink::pair(MacAddr([2, 0, 0, 0, 0, 0xa1]), STATION, 1500);
+        let stop = Arc::new(AtomicBool::new(false));
+        let signals = Signals::with_flag(Arc::clone(&stop));
+        let timeout = Some(Duration::from_millis(300));
+        let host = Host::new(vec![near], vec!["mem0".into()], signals, timeout).expect("a host");
+        (Survey::new(host, Vec::new()), far, stop)
+    }
+
+    /// The address of the target of this number.
+    fn address(number: u16) -> Address {
+        Address::new(1 + number / 200, u8::try_from(number % 200).expect("a slot"))
+    }
+
+    /// A config reply to nobody's query (AoEr11 §3.2).
+    fn advertisement(number: u16) -> BytesMut {
+        let Address { major, minor } = address(number);
+        let mut frame = vec![0xff; 6];
+        frame.extend(STATION.0);
+        frame.extend([0x88, 0xa2, 0x18, 0]);
+        frame.extend(major.to_be_bytes());
+        frame.extend([minor, 1, 0, 0, 0, 0, 0, 16, 0, 1, 2, 0x10, 0, 0]);
+        frame.resize(60, 0);
+        BytesMut::from(&frame[..])
+    }
+
+    #[test]
+    fn targets_that_never_stop_appearing_do_not_hold_up_its_end() {
+        let (mut survey, mut far, stop) = survey();
+        let over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&over);
+        let flood = std::thread::spawn(move || {
+            let start = Instant::now();
+            let mut number = 0;
+            while !until.load(Ordering::Relaxed) {
+                // So slow that it is not the room for paths that ends it.
+                number = (number + 1) % 30_000;
+                far.send(&mut VecDeque::from([advertisement(number)])).expect("a wire");
+                std::thread::sleep(Duration::from_millis(1));
+                let mut heard = Vec::new();
+                far.recv(&mut heard).expect("a wire");
+                if start.elapsed() > Duration::from_secs(5) {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        let start = Instant::now();
+        let gathered = survey.gather(start, Duration::from_millis(200));
+        let took = start.elapsed();
+        over.store(true, Ordering::Relaxed);
+        flood.join().expect("the flood");
+        assert!(gathered.is_ok(), "{gathered:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        assert!(!survey.seen.is_empty() && !survey.crowded);
+        assert!(survey.seen.values().all(|sighting| matches!(sighting.disk, Disk::Silent(_))));
+    }
+
+    #[test]
+    fn no_more_paths_are_kept_than_there_is_room_for() {
+        let (mut survey, _far, _) = survey();
+        let link = survey.host.driver.links().next().expect("a link").0;
+        let info = ConfigInfo { buffer_count: 16, firmware: 1, sector_count: 2 };
+        for number in 0..u16::try_from(MOST_PATHS).expect("a number") + 10 {
+            let found =
+                Found { link, mac: STATION, address: address(number), info, string: Vec::new(), rtt: None };
+            survey.found(found);
+        }
+        assert_eq!(survey.seen.len(), MOST_PATHS);
+        assert!(survey.crowded && survey.remotes.len() == MOST_PATHS);
+        survey.seen.clear();
+        survey.asked.clear();
+        survey.forget();
+        assert!(survey.remotes.is_empty());
+    }
 }

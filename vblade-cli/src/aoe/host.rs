@@ -16,7 +16,7 @@
 use std::time::{Duration, Instant};
 
 use aoe_initiator::{
-    Address, AttachOptions, Control, Driver, Event, Failure, LinkId, MacAddr, RemoteId, Reply,
+    Address, AttachOptions, Control, Driver, Event, Failure, LinkId, MacAddr, RemoteId, Reply, RequestId,
 };
 use aoe_link::{Link, NetifOptions, OpenError};
 use bdev::AlignedBuf;
@@ -62,6 +62,15 @@ pub(crate) fn station(text: &str) -> Result<MacAddr, Error> {
 /// What to tell of an answer of another kind than the question.
 pub(crate) fn unexpected(address: Address) -> Error {
     Error::Failed(format!("{address}: it answers something else than was asked"))
+}
+
+/// What to add to a silence while interfaces, `down`, are down: nothing, or `; eth0 is down`.
+pub(crate) fn down_remark(failure: &Failure, down: &[&str]) -> String {
+    match (failure, down) {
+        (Failure::Timeout { .. }, [one]) => format!("; {one} is down"),
+        (Failure::Timeout { .. }, [_, ..]) => format!("; {} are down", down.join(", ")),
+        _ => String::new(),
+    }
 }
 
 /// Opens the interfaces that were named, or else all that are up. For [`RemoteDisk`](aoe_initiator::RemoteDisk) and [`Host`].
@@ -160,6 +169,12 @@ impl<L: Link> Host<L> {
         self.driver.links().zip(&self.names).map(name).collect::<Vec<_>>().join(", ")
     }
 
+    /// The interfaces that are down now, or gone.
+    pub(crate) fn down(&self) -> Vec<&str> {
+        let is_down = |((_, link), _): &((LinkId, &L), &String)| !link.info().up;
+        self.driver.links().zip(&self.names).filter(is_down).map(|(_, name)| name.as_str()).collect()
+    }
+
     /// Addresses of this host's interfaces by which a target was found, each once.
     pub(crate) fn own_macs(&self, id: RemoteId) -> Vec<MacAddr> {
         let mut macs: Vec<MacAddr> = Vec::new();
@@ -239,6 +254,11 @@ impl<L: Link> Host<L> {
         deadline: Duration,
     ) -> Result<Result<Reply, Failure>, Error> {
         let request = self.driver.control(id, control, Some(deadline));
+        self.answer(request)
+    }
+
+    /// Waits for the answer to a request.
+    pub(crate) fn answer(&mut self, request: RequestId) -> Result<Result<Reply, Failure>, Error> {
         loop {
             while let Some(event) = self.driver.poll() {
                 match event {

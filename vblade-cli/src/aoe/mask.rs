@@ -14,7 +14,7 @@ pub(crate) fn run(args: &MaskArgs, global: &Global) -> Result<(), Error> {
         MaskCommand::List { target, json } => {
             let address = host::target(target)?;
             let mut host = Host::open(global, &[])?;
-            let list = read(&mut host, address)?.1;
+            let list = read(&mut host, address, "read the mask list")?.1;
             if *json { maclist::json(address, &list) } else { show(address, &list) }
         }
         MaskCommand::Add(edit) => change(DirectiveCommand::ADD, edit, global),
@@ -22,8 +22,9 @@ pub(crate) fn run(args: &MaskArgs, global: &Global) -> Result<(), Error> {
         MaskCommand::Clear { target } => {
             let address = host::target(target)?;
             let mut host = Host::open(global, &[])?;
-            let (id, list) = read(&mut host, address)?;
-            let list = edit(&mut host, address, id, DirectiveCommand::DELETE, &list)?;
+            let doing = "clear the mask list";
+            let (id, list) = read(&mut host, address, doing)?;
+            let list = edit(&mut host, address, id, doing, DirectiveCommand::DELETE, &list)?;
             show(address, &list)?;
             if list.is_empty() { Ok(()) } else { Err(not_as_asked(address)) }
         }
@@ -34,7 +35,8 @@ fn change(command: DirectiveCommand, args: &MaskEdit, global: &Global) -> Result
     let address = host::target(&args.target)?;
     let macs = maclist::parse(&args.macs)?;
     let mut host = Host::open(global, &[])?;
-    let (id, before) = read(&mut host, address)?;
+    let doing = doing(command);
+    let (id, before) = read(&mut host, address, doing)?;
     let wanted = after(command, &before, &macs);
     let own = host.own_macs(id);
     let admitted = own.iter().filter(|mac| wanted.is_empty() || wanted.contains(mac)).count();
@@ -48,10 +50,14 @@ fn change(command: DirectiveCommand, args: &MaskEdit, global: &Global) -> Result
         let what = if admitted == 0 { "this host any more" } else { "every interface of this host" };
         output::note(&format!("{address} will not answer {what}, which is {}", maclist::text(&own)));
     }
-    let list = edit(&mut host, address, id, command, &macs)?;
+    let list = edit(&mut host, address, id, doing, command, &macs)?;
     show(address, &list)?;
     let done = macs.iter().all(|mac| list.contains(mac) == (command == DirectiveCommand::ADD));
     if done { Ok(()) } else { Err(not_as_asked(address)) }
+}
+
+fn doing(command: DirectiveCommand) -> &'static str {
+    if command == DirectiveCommand::ADD { "add to the mask list" } else { "remove from the mask list" }
 }
 
 /// The list as it will be.
@@ -62,11 +68,15 @@ fn after(command: DirectiveCommand, before: &[MacAddr], macs: &[MacAddr]) -> Vec
     }
 }
 
-/// Finds the target, and asks for its list.
-fn read<L: Link>(host: &mut Host<L>, address: Address) -> Result<(RemoteId, Vec<MacAddr>), Error> {
+/// Finds the target, and asks for its list. `doing` is what that is part of.
+fn read<L: Link>(
+    host: &mut Host<L>,
+    address: Address,
+    doing: &'static str,
+) -> Result<(RemoteId, Vec<MacAddr>), Error> {
     let id = host.find(address)?;
     let control = Control::Mask { command: Wire::READ, directives: Vec::new() };
-    match host.ask(id, "read the mask list", control)?.answer {
+    match host.ask(id, doing, control)?.answer {
         Answer::Mask { error: MaskError::NONE, list, .. } => Ok((id, list)),
         Answer::Mask { error, .. } => {
             Err(Error::Failed(format!("{address}: it does not tell its mask list: error {error}")))
@@ -80,6 +90,7 @@ fn edit<L: Link>(
     host: &mut Host<L>,
     address: Address,
     id: RemoteId,
+    doing: &'static str,
     command: DirectiveCommand,
     macs: &[MacAddr],
 ) -> Result<Vec<MacAddr>, Error> {
@@ -97,7 +108,7 @@ fn edit<L: Link>(
                 Failure::TooLong { .. } => "; give fewer addresses at a time",
                 _ => "",
             };
-            match host.failed(address, "edit the mask list", failure, deadline) {
+            match host.failed(address, doing, failure, deadline) {
                 Error::Request { address, doing, failure, .. } => {
                     Error::Request { address, doing, failure, remedy }
                 }

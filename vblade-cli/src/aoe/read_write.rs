@@ -123,13 +123,14 @@ impl Session<'_> {
         let (driver, stop) = host.parts();
         let outcome = transfer::run(driver, self.remote, self.range, work, &mut progress, &stop);
         let elapsed = progress.elapsed();
-        drop(progress);
+        drop((progress, stop));
         let account = Account {
             deed: self.deed,
             address: self.address,
             local: self.local,
             range: self.range,
             quiet: self.quiet,
+            down: &host.down(),
             resume: None,
         };
         transfer::conclude(&account, &outcome, elapsed)?;

@@ -3,7 +3,9 @@
 mod probe;
 mod report;
 
-use aoe_initiator::{Link, RemoteId};
+use std::time::Duration;
+
+use aoe_initiator::{Control, Link, RemoteId};
 use aoe_wire::max_sectors_fitting;
 
 use self::probe::{Direction, Way, search};
@@ -16,6 +18,9 @@ use crate::text::table;
 
 /// Sectors of a target that advertises none (AoEr11 §3.2).
 const DEFAULT_SECTORS: u8 = 2;
+
+/// How long a target on whose path nothing passed has to show that it is alive.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(args: &SancheckArgs, global: &Global) -> Result<(), Error> {
     let address = target(&args.target)?;
@@ -56,6 +61,7 @@ fn check<L: Link>(host: &mut Host<L>, remote: RemoteId) -> Result<Vec<PathReport
             replies: 0,
             requests: 0,
             refused: None,
+            answers: true,
         };
         let way = Way { remote, link: path.link, mac: path.mac };
         let most = report.claimed();
@@ -65,9 +71,16 @@ fn check<L: Link>(host: &mut Host<L>, remote: RemoteId) -> Result<Vec<PathReport
         };
         let replies = use_link(search(driver, way, Direction::Replies, most, &stop))?;
         let requests = use_link(search(driver, way, Direction::Requests, most, &stop))?;
+        drop(stop);
         report.replies = replies.sectors;
         report.requests = requests.sectors;
         report.refused = replies.refused.or(requests.refused);
+        if report.is_silent() {
+            let patience = host.timeout(CONTROL_TIMEOUT).min(LAST_LOOK);
+            let request =
+                host.driver.control_by(remote, path.link, path.mac, Control::query(), Some(patience));
+            report.answers = host.answer(request)?.is_ok();
+        }
         reports.push(report);
     }
     Ok(reports)
@@ -199,6 +212,7 @@ mod tests {
             replies: 2,
             requests: 17,
             refused: None,
+            answers: true,
         };
         let text = text(&[Judged { path: &path, ok: false, advice: path.advice() }]);
         let lines: Vec<&str> = text.lines().collect();

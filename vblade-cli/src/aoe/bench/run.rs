@@ -43,6 +43,8 @@ pub(crate) struct Load {
 /// What was measured.
 pub(crate) struct Measured {
     pub(crate) elapsed: Duration,
+    /// The part of it at the end in which nothing more was asked.
+    pub(crate) draining: Duration,
     pub(crate) interrupted: bool,
     pub(crate) reads: Tally,
     pub(crate) writes: Tally,
@@ -65,6 +67,7 @@ impl Measured {
     fn new() -> Self {
         Self {
             elapsed: Duration::ZERO,
+            draining: Duration::ZERO,
             interrupted: false,
             reads: Tally::new(),
             writes: Tally::new(),
@@ -117,10 +120,12 @@ pub(crate) fn measure<L: Link>(
     let start = Instant::now();
     run.start();
     run.keep_full(start, before, stop, live)?;
+    let asked = start.elapsed();
     run.drain()?;
 
     let Run { mut out, in_flight, driver, .. } = run;
     out.elapsed = start.elapsed();
+    out.draining = out.elapsed.saturating_sub(asked);
     out.unfinished = in_flight;
     out.trouble = trouble(before, stats(driver, remote));
     if in_flight > 0 {

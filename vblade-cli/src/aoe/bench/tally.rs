@@ -9,6 +9,9 @@ use serde::Serialize;
 /// Latencies are kept in nanoseconds with three digits, up to this; what takes longer counts as this long.
 const LONGEST: Duration = Duration::from_secs(600);
 
+/// Seconds of waiting for the last replies that are worth a line.
+const NOTABLE: f64 = 0.1;
+
 /// Replies of one kind.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -103,6 +106,8 @@ pub(crate) struct Report {
     #[serde(flatten)]
     setting: Setting,
     seconds: f64,
+    /// Those of them at the end in which the last replies were waited for.
+    draining_seconds: f64,
     interrupted: bool,
     replies: u64,
     replies_per_second: f64,
@@ -148,6 +153,7 @@ impl Report {
         Self {
             setting,
             seconds: elapsed.as_secs_f64(),
+            draining_seconds: 0.0,
             interrupted,
             replies,
             replies_per_second: per_second(replies, elapsed),
@@ -163,6 +169,11 @@ impl Report {
 
     pub(crate) fn with_trouble(mut self, trouble: Trouble) -> Self {
         self.trouble = trouble;
+        self
+    }
+
+    pub(crate) fn with_draining(mut self, draining: Duration) -> Self {
+        self.draining_seconds = draining.as_secs_f64();
         self
     }
 
@@ -192,10 +203,13 @@ impl fmt::Display for Report {
             "{:.1} s: {} replies, {:.0} replies/s, {:.1} MB/s",
             self.seconds, self.replies, self.replies_per_second, self.mb_per_second
         )?;
+        if self.draining_seconds >= NOTABLE {
+            writeln!(f, "{:.1} s of them passed waiting for the last replies", self.draining_seconds)?;
+        }
         if self.reads.is_some() || self.writes.is_some() {
             writeln!(
                 f,
-                "{:8}{:>11}{:>10}{:>10}  latency in us: mean, p50, p90, p99, p99.9, max",
+                "{:8}{:>11}{:>10}{:>10}  latency in us, with the wait for the window: mean, p50, p90, p99, p99.9, max",
                 "", "replies/s", "MB/s", "errors"
             )?;
         }
@@ -291,6 +305,18 @@ mod tests {
             "{report}"
         );
         assert!(report.ends_with("verified: 9 reads checked, 1 wrong"), "{report}");
+    }
+
+    #[test]
+    fn a_long_wait_for_the_last_replies_is_told() {
+        let report = |draining| {
+            Report::new(setting(), Duration::from_secs(12), false, &tally(), &tally())
+                .with_draining(Duration::from_millis(draining))
+                .to_string()
+        };
+        let told = "\n2.0 s of them passed waiting for the last replies\n";
+        assert!(report(2000).contains(told), "{}", report(2000));
+        assert!(!report(20).contains("last replies"), "{}", report(20));
     }
 
     #[test]

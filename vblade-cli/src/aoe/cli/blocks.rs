@@ -53,7 +53,8 @@ pub(crate) struct WriteArgs {
 /// Copy an image or block device to a target, or back
 ///
 /// One of source and destination is a target, the other is a file; write ./e7.3 for a file of such a name. What was copied is on
-/// stable storage when the command ends well. One that breaks off says which sectors are, and how to go on.
+/// stable storage when the command ends well, unless the target acknowledges flushes without doing them, as the classic vblade does. One
+/// that breaks off says which sectors are, and how to go on.
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
     /// Target, file or block device to copy from
@@ -149,10 +150,12 @@ pub(crate) struct BenchArgs {
     pub(crate) target: String,
 
     /// Requests in flight, 1 to 65535; the target's buffer count is a limit, too
+    ///
+    /// Latency counts from when a request is made: where fewer are let through to the target, the wait for their turn is part of it.
     #[arg(long, value_name = "requests", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) window: u16,
 
-    /// Sectors in a request, 1 to 255 [default: as many as one frame carries]
+    /// Sectors in a request, 1 to 255 [default: as many as one frame carries, and the range has]
     #[arg(long, value_name = "sectors", value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) sectors: Option<u8>,
 

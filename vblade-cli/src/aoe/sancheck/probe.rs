@@ -11,7 +11,7 @@ use bdev::AlignedBuf;
 use super::report::largest;
 
 /// How long one attempt may take; the core repeats the frame meanwhile.
-const PATIENCE: Duration = Duration::from_millis(400);
+pub(super) const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Attempts until a size counts as lost.
 const ATTEMPTS: u32 = 3;

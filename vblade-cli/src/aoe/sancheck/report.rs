@@ -3,6 +3,8 @@
 use aoe_wire::{ATA_HEADER_LEN, SECTOR};
 use serde::Serialize;
 
+use super::probe::PATIENCE;
+
 /// One path, and what passed on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct PathReport {
@@ -21,6 +23,9 @@ pub(crate) struct PathReport {
     pub(crate) requests: u8,
     /// What the target said instead of serving a size that it offers.
     pub(crate) refused: Option<String>,
+    /// Whether it still answered a config query when nothing had passed.
+    #[serde(skip)]
+    pub(crate) answers: bool,
 }
 
 /// A report with its judgement, as scripts read it.
@@ -58,6 +63,11 @@ impl PathReport {
             && self.claimed() > 0
     }
 
+    /// Whether nothing at all came back.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.claimed() > 0 && self.refused.is_none() && (self.replies, self.requests) == (0, 0)
+    }
+
     /// What is wrong or could be better, in sentences that say what to change.
     pub(crate) fn advice(&self) -> Vec<String> {
         let mut advice = Vec::new();
@@ -73,6 +83,11 @@ impl PathReport {
             advice.push(format!("the target does not serve sizes that it offers: {refused}"));
         }
         match (self.replies, self.requests) {
+            (0, 0) if self.refused.is_none() && self.answers => advice.push(format!(
+                "the target still answers queries, but nothing with data came back within {:.1} s: either it is slower than that, or \
+                 frames of a sector and more are lost: see aoe ping and aoe bench",
+                PATIENCE.as_secs_f64()
+            )),
             (0, 0) if self.refused.is_none() => advice.push(
                 "the target answered before this check, and nothing since it began: it may have ended, as some do when they \
                  receive what they do not expect"
@@ -158,6 +173,7 @@ mod tests {
             replies: 17,
             requests: 17,
             refused: None,
+            answers: true,
         }
     }
 
@@ -221,14 +237,22 @@ mod tests {
 
     #[test]
     fn a_target_that_serves_nothing_is_told_from_a_path_that_loses_large_frames() {
-        let silent = PathReport { replies: 0, requests: 0, ..path() };
-        assert!(!silent.is_ok());
+        let silent = PathReport { replies: 0, requests: 0, answers: false, ..path() };
+        assert!(!silent.is_ok() && silent.is_silent());
         assert!(silent.advice()[0].contains("may have ended"), "{:?}", silent.advice());
         let refused = Some("it is reserved for another initiator (error 6)".to_owned());
         let reserved = PathReport { replies: 0, refused, ..path() };
         assert!(!reserved.is_ok());
         assert_eq!(reserved.advice().len(), 1);
         assert!(reserved.advice()[0].ends_with("reserved for another initiator (error 6)"));
+    }
+
+    #[test]
+    fn a_target_that_still_answers_is_not_said_to_have_ended() {
+        let slow = PathReport { replies: 0, requests: 0, ..path() };
+        let advice = slow.advice();
+        assert_eq!(advice.len(), 1, "{advice:?}");
+        assert!(advice[0].contains("slower than that") && !advice[0].contains("ended"), "{advice:?}");
     }
 
     #[test]

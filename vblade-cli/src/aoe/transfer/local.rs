@@ -49,6 +49,7 @@ impl Local {
             return Self::of(file.into(), "standard input".to_owned());
         }
         let name = path.display().to_string();
+        refuse_pipe(path, &format!("aoe write TARGET - <{name}"))?;
         let file = File::open(path).map_err(|error| cannot(&name, "read", &error))?;
         Self::of(file, name)
     }
@@ -67,9 +68,10 @@ impl Local {
             });
         }
         let name = path.display().to_string();
+        refuse_pipe(path, &format!("aoe read TARGET - >{name}"))?;
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(false).open(path);
-        // A pipe, or a device such as a printer, may be open for writing only.
+        // A device such as a printer may be open for writing only.
         let file = match file {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => options.read(false).open(path),
             file => file,
@@ -118,6 +120,17 @@ impl Local {
     }
 }
 
+/// Refuses a pipe by name: opening it waits for its other end, and one that is open for both never tells that a reader went away.
+fn refuse_pipe(path: &Path, remedy: &str) -> Result<(), Error> {
+    match path.metadata() {
+        Ok(data) if data.file_type().is_fifo() => {
+            Err(Error::Usage(format!("{}: is a pipe; use - and redirect: {remedy}", path.display())))
+        }
+        // What cannot be looked at is told of when it is opened.
+        _ => Ok(()),
+    }
+}
+
 fn place(file: &mut File) -> io::Result<Place> {
     let position = file.stream_position()?;
     let size = file.seek(SeekFrom::End(0))?;
@@ -162,6 +175,21 @@ mod tests {
         let error = Local::input(dir.path()).expect_err("a directory");
         assert!(error.to_string().ends_with("name a file or block device"), "{error}");
         assert_eq!(Local::output(dir.path()).expect_err("a directory").exit_status(), 2);
+    }
+
+    #[test]
+    fn a_pipe_by_name_is_refused_before_it_is_opened() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+        assert!(made.success());
+        let output = Local::output(&path).expect_err("a pipe");
+        assert_eq!(output.exit_status(), 2);
+        assert!(output.to_string().contains(&format!("aoe read TARGET - >{}", path.display())), "{output}");
+        // Opening it for reading would wait for a writer that never comes.
+        let input = Local::input(&path).expect_err("a pipe");
+        assert_eq!(input.exit_status(), 2);
+        assert!(input.to_string().contains(&format!("aoe write TARGET - <{}", path.display())), "{input}");
     }
 
     #[test]

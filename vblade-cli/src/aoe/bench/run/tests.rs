@@ -78,6 +78,7 @@ fn a_target_that_falls_silent_does_not_hold_it_up() {
     assert_eq!((out.reads.replies(), out.unfinished), (0, 16));
     assert!(out.trouble.retransmits > 0, "{:?}", out.trouble);
     assert!(out.elapsed < Duration::from_secs(5), "{:?}", out.elapsed);
+    assert!(out.draining >= Duration::from_millis(1400) && out.draining < out.elapsed, "{:?}", out.draining);
 }
 
 #[test]
