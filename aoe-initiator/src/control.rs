@@ -100,6 +100,7 @@ impl Answer {
 
 /// An [`Answer`], and the way it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reply {
     /// What the target said.
     pub answer: Answer,
@@ -107,6 +108,6 @@ pub struct Reply {
     pub link: LinkId,
     /// The station that sent it.
     pub mac: MacAddr,
-    /// From the last sending of the request to the reply.
+    /// From the sending of the request that was answered to the reply; zero when that was sent again more than three times since.
     pub rtt: Duration,
 }

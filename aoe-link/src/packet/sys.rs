@@ -60,7 +60,8 @@ impl Batch {
                 socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
                 count,
-                libc::MSG_DONTWAIT,
+                // The C libraries differ in its type.
+                libc::MSG_DONTWAIT as _,
                 ptr::null_mut(),
             )
         };
@@ -91,7 +92,7 @@ impl Batch {
         // just now to the bytes of a frame that is borrowed for 'a, longer than this call. The kernel only reads them, and keeps no
         // pointer (sendmmsg(2)).
         let result = unsafe {
-            libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT)
+            libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT as _)
         };
         usize::try_from(result).map_err(|_| io::Error::last_os_error())
     }
