@@ -58,8 +58,9 @@ pub struct Driver<L: Link, B: IoBuf> {
     stalled: bool,
     /// Links that must be polled, since they have no event.
     polled: bool,
-    /// Links whose events are waited for.
+    /// Links that there were at first, and those of them whose events are waited for.
     links: usize,
+    events: usize,
 }
 
 impl<L: Link, B: IoBuf> Driver<L, B> {
@@ -76,8 +77,8 @@ impl<L: Link, B: IoBuf> Driver<L, B> {
             initiator.add_link(link);
         }
         let waiter = Waiter::new(initiator.events())?;
-        let links = initiator.links().len();
-        Ok(Self { initiator, start: Instant::now(), waiter, stalled: false, polled, links })
+        let (links, events) = (initiator.links().len(), initiator.events().count());
+        Ok(Self { initiator, start: Instant::now(), waiter, stalled: false, polled, links, events })
     }
 
     /// The time on the initiator's clock.
@@ -94,6 +95,12 @@ impl<L: Link, B: IoBuf> Driver<L, B> {
     pub fn turn(&mut self) -> io::Result<Progress> {
         let progress = self.initiator.turn(self.start.elapsed())?;
         self.stalled = progress.stalled;
+        let events = self.initiator.events().count();
+        if events < self.events {
+            // A link has broken: what it had to tell would end every wait from now on.
+            self.waiter = Waiter::new(self.initiator.events())?;
+            self.events = events;
+        }
         Ok(progress)
     }
 

@@ -30,7 +30,6 @@ pub enum Event<B> {
 /// The end of a block request.
 #[derive(Debug)]
 #[must_use = "the end of a request carries its buffer and its status"]
-#[non_exhaustive]
 pub struct Completion<B> {
     /// Buffer and status.
     pub done: Done<B>,

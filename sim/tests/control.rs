@@ -2,14 +2,14 @@
 
 mod common;
 
-use aoe_initiator::{Answer, AttachOptions, Control, Failure, Reply};
+use aoe_initiator::{Answer, AttachOptions, Control, Event, Failure, Reply};
 use aoe_wire::{
     AFlags, AtaArg, AtaCommand, ConfigCommand, Directive, DirectiveCommand, ErrorCode, Lba, MacAddr,
     MaskCommand, MaskError, ReserveCommand,
 };
 use bdev::{Extent, Io, Op, Status};
 use common::{Lab, MS, S, pattern};
-use sim::{Weather, seeds};
+use sim::{Verdict, Weather, seeds};
 
 fn ask(lab: &mut Lab, control: Control) -> Result<Answer, Failure> {
     lab.world.ask(lab.client, lab.remote, control).map(|reply: Reply| reply.answer)
@@ -232,4 +232,59 @@ fn a_ping_by_one_path_tells_its_round_trip_and_who_answered() {
             false => assert!(reply.rtt < MS, "{:?}", reply.rtt),
         }
     }
+}
+
+/// Runs something of which the first sending is answered after 300 ms, when it was sent again, and no other. Whether it has ended then.
+fn ends_by_a_late_reply(start: impl FnOnce(&mut Lab)) -> bool {
+    let mut lab = Lab::new(1, 1500);
+    let mut replies = 0;
+    lab.tap_target(move |_, _| {
+        replies += 1;
+        if replies == 1 { Verdict::Hold(300 * MS) } else { Verdict::Drop }
+    });
+    start(&mut lab);
+    lab.world.run_for(500 * MS);
+    let ended = |event: &Event<Vec<u8>>| matches!(event, Event::Answer(_, Ok(_)) | Event::Done(..));
+    let late = lab.world.client(lab.client).take(ended).is_some();
+    assert!(lab.stats().late > 0, "none came late");
+    let [target, _] = lab.stations(0);
+    lab.world.net.untap(target);
+    if !late {
+        let _ = lab.world.wait_for(lab.client, 5 * S, ended);
+    }
+    late
+}
+
+#[test]
+fn a_late_reply_to_an_earlier_sending_ends_what_changes_nothing() {
+    let ata = |command, expect| Control::Ata {
+        arg: AtaArg::request(command, AFlags(0), Lba::ZERO, 1),
+        data: vec![],
+        expect,
+    };
+    let config = |command| Control::Config { command, string: vec![] };
+    let mask = |command| Control::Mask { command, directives: vec![] };
+    let reserve = |command| Control::Reserve { command, macs: vec![] };
+    for (control, ends) in [
+        (config(ConfigCommand::READ), true),
+        (config(ConfigCommand::PREFIX), true),
+        (config(ConfigCommand::SET), false),
+        (config(ConfigCommand::FORCE), false),
+        (mask(MaskCommand::READ), true),
+        (mask(MaskCommand::EDIT), false),
+        (reserve(ReserveCommand::READ), true),
+        (reserve(ReserveCommand::SET), false),
+        (ata(AtaCommand::IDENTIFY_DEVICE, 512), true),
+        (ata(AtaCommand(0xff), 0), false),
+    ] {
+        let asked = control.clone();
+        let late = ends_by_a_late_reply(|lab| {
+            let remote = lab.remote;
+            lab.world.client(lab.client).initiator().control(remote, control, None);
+        });
+        assert_eq!(late, ends, "{asked:?}");
+    }
+    // A flush that was executed has made durable what was written before it.
+    assert!(ends_by_a_late_reply(|lab| lab.submit(Io::flush(vec![]))));
+    assert!(!ends_by_a_late_reply(|lab| lab.submit(Io::new(Op::Discard, Extent::new(0, 9), vec![], 0))));
 }

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aoe_initiator::{AttachOptions, Event, Failure, Found};
-use aoe_wire::{Address, ConfigCommand};
+use aoe_wire::{Address, ConfigCommand, MacAddr};
 use bdev::{Extent, Inline, MemDisk, Status, Submit};
 use common::{Lab, MS, OWN, S, SECTORS};
-use sim::{ClientId, Export, Weather, World, seeds};
+use sim::{ClientId, Export, Verdict, Weather, World, seeds};
 
 fn export(major: u16, minor: u8) -> Export {
     Export::new(Address::new(major, minor), Inline::new(MemDisk::new(2048)))
@@ -166,6 +166,45 @@ fn an_address_that_nobody_has_is_given_up_at_the_deadline() {
     let took = lab.world.now() - before;
     assert_eq!(failed, Failure::NotFound);
     assert!((2 * S..2 * S + MS).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a_target_is_looked_for_as_long_as_was_asked_for_whatever_the_deadline_is() {
+    for (deadline, seek) in [(S, 5 * S), (5 * S, S)] {
+        let mut lab = Lab::new(1, 1500);
+        let before = lab.world.now();
+        let options = AttachOptions { deadline, seek: Some(seek), ..AttachOptions::default() };
+        let failed = lab.world.attach(lab.client, Address::new(9, 9), options).unwrap_err();
+        let took = lab.world.now() - before;
+        assert_eq!(failed, Failure::NotFound);
+        assert!((seek..seek + MS).contains(&took), "{took:?}");
+    }
+}
+
+#[test]
+fn a_reply_of_no_station_or_of_no_target_finds_nothing() {
+    // What is written where: source address, shelf and slot.
+    for (believed, at, bytes) in [
+        (true, 6, &[][..]),
+        (false, 6, &[3, 0, 0, 0, 0, 1]),
+        (false, 6, &MacAddr::BROADCAST.0),
+        (false, 16, &[0xff; 3]),
+    ] {
+        let mut world = World::new(1);
+        let lan = world.net.add_segment();
+        let host = world.add_target(&[lan], 1500, [export(7, 3)]);
+        let station = world.target(host).stations().next().unwrap();
+        world.net.tap(station, move |_, frame| {
+            frame[at..at + bytes.len()].copy_from_slice(bytes);
+            Verdict::Pass
+        });
+        let client = world.add_initiator(&[lan], 1500);
+        world.client(client).initiator().discover(Address::WILDCARD, ConfigCommand::READ, &[]);
+        world.run_for(10 * MS);
+        assert_eq!(!found(&mut world, client).is_empty(), believed);
+        let options = AttachOptions { deadline: S, ..AttachOptions::default() };
+        assert_eq!(world.attach(client, OWN, options).is_ok(), believed);
+    }
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aoe_initiator::{AttachOptions, Event};
-use aoe_wire::{MacAddr, Packet};
+use aoe_wire::{AtaCommand, ConfigCommand, MacAddr, Packet, Tag};
 use bdev::{Extent, Status};
-use common::{Lab, MS, OWN, Request, S, pattern};
+use common::{Lab, MS, OWN, Request, S, is_ata, pattern};
 use sim::{Export, Verdict, Weather, seeds};
 
 /// A disk reached by two segments; both paths have been used.
@@ -200,55 +200,6 @@ fn an_initiator_whose_own_mac_changes_goes_on() {
 }
 
 #[test]
-fn an_mtu_that_shrinks_with_requests_in_flight_makes_the_frames_smaller() {
-    for shrinks in [&[0][..], &[1], &[0, 1]] {
-        for write in [true, false] {
-            let mut lab = Lab::new(1, 9000);
-            lab.write(0, &pattern(1, 0, 4000));
-            match write {
-                true => lab.submit_write(1, 0, pattern(2, 0, 4000)),
-                false => lab.submit_read(1, Extent::new(0, 4000)),
-            }
-            lab.world.run_for(MS);
-            for end in shrinks {
-                let station = lab.stations(0)[*end];
-                lab.world.net.set_mtu(station, 1500);
-            }
-            let completion = lab.done(20 * S);
-            let failure = &completion.failure;
-            assert_eq!((completion.done.status(), failure), (Status::Ok, &None), "{shrinks:?} {write}");
-            if !write {
-                assert!(completion.done.data().unwrap() == pattern(1, 0, 4000));
-            }
-            assert_eq!(lab.remote().sectors_per_frame(), 2);
-        }
-    }
-}
-
-#[test]
-fn an_mtu_that_grows_makes_the_frames_larger() {
-    let mut lab = Lab::new(1, 1500);
-    for station in lab.stations(0) {
-        lab.world.net.set_mtu(station, 9000);
-    }
-    lab.world.run_for(10 * MS);
-    let requests = lab.requests();
-    lab.write(0, &pattern(2, 0, 340));
-    assert_eq!(requests.borrow().len(), 20);
-}
-
-#[test]
-fn a_path_that_carries_less_than_its_ends_believe_ends_as_a_timeout_and_not_later() {
-    let mut lab = Lab::new(1, 9000);
-    // A switch in between that drops jumbo frames.
-    lab.tap_target(|_, frame| if frame.len() > 1514 { Verdict::Drop } else { Verdict::Pass });
-    lab.submit_read(1, Extent::new(0, 100));
-    let completion = lab.done(31 * S);
-    assert_eq!(completion.done.status(), Status::Aborted);
-    assert!(completion.latency <= 30 * S + MS, "{:?}", completion.latency);
-}
-
-#[test]
 fn an_interface_that_is_down_when_asked_is_used_when_it_is_up() {
     let mut lab = Lab::new(1, 1500);
     let [_, initiator] = lab.stations(0);
@@ -278,4 +229,102 @@ fn a_frame_from_a_stranger_with_the_right_address_adds_a_path_only_if_it_answers
     lab.write(0, &pattern(1, 0, 100));
     assert_eq!(lab.remote().paths().count(), 1);
     assert!(lab.world.client(lab.client).take(|event| matches!(event, Event::Failed(..))).is_none());
+}
+
+#[test]
+fn the_last_path_is_never_given_up() {
+    let mut lab = two_paths(1);
+    let stations = [0, 1].map(|segment| lab.stations(segment)[0]);
+    for station in stations {
+        lab.world.net.set_station_weather(station, sim::Way::Out, Weather { loss: 1000, ..Weather::NONE });
+    }
+    lab.submit_write(1, 0, pattern(2, 0, 1000));
+    lab.world.run_for(20 * S);
+    assert_eq!(alive(&mut lab).iter().filter(|alive| **alive).count(), 1);
+
+    let mut lab = Lab::new(1, 1500);
+    lab.world.kill_target(lab.target);
+    lab.submit_write(1, 0, pattern(2, 0, 1000));
+    lab.world.run_for(20 * S);
+    assert_eq!((alive(&mut lab), lab.stats().failovers), (vec![true], 0));
+}
+
+#[test]
+fn losses_that_are_not_in_a_row_do_not_end_a_path() {
+    let mut lab = two_paths(1);
+    let [_, initiator] = lab.stations(0);
+    let (mut seen, lost) = (0, Rc::new(Cell::new(0)));
+    let count = Rc::clone(&lost);
+    lab.world.net.tap(initiator, move |_, frame| {
+        seen += u32::from(is_ata(frame));
+        if is_ata(frame) && seen.is_multiple_of(5) {
+            count.set(count.get() + 1);
+            return Verdict::Drop;
+        }
+        Verdict::Pass
+    });
+    for _ in 0..200 {
+        lab.read(0, 1);
+    }
+    assert!(lost.get() >= 10, "{} were lost", lost.get());
+    assert_eq!((alive(&mut lab), lab.stats().failovers), (vec![true, true], 0));
+}
+
+#[test]
+fn a_new_path_found_by_a_query_has_the_disk_identified_again() {
+    let mut lab = Lab::new(1, 1500);
+    let [target, _] = lab.stations(0);
+    // What the target says unasked is lost.
+    lab.tap_target(|_, frame| match Packet::parse(frame).is_ok_and(|packet| packet.aoe.tag == Tag::ZERO) {
+        true => Verdict::Drop,
+        false => Verdict::Pass,
+    });
+    let list = lab.commands();
+    let identified = || list.take().iter().filter(|arg| arg.command() == AtaCommand::IDENTIFY_DEVICE).count();
+    let discover = |lab: &mut Lab| {
+        lab.world.client(lab.client).initiator().discover(OWN, ConfigCommand::READ, &[]);
+        lab.world.run_for(10 * MS);
+    };
+    discover(&mut lab);
+    assert_eq!(identified(), 0, "a path that was known is no news");
+    lab.world.net.set_mac(target, MacAddr([2, 9, 9, 9, 9, 9]));
+    lab.world.run_for(10 * MS);
+    assert_eq!(identified(), 0);
+    discover(&mut lab);
+    assert_eq!((identified(), lab.remote().paths().count()), (1, 2));
+}
+
+#[test]
+fn a_write_that_waits_in_a_blocked_interface_does_not_undo_what_is_written_after_it() {
+    let mut lab = Lab::with(1, 1500, 2, AttachOptions::default(), |_, disk| Export::new(OWN, disk));
+    let [_, initiator] = lab.stations(0);
+    lab.world.net.set_blocked(initiator, true);
+    // By both paths in turn, so that one of them is caught.
+    for lba in [10, 11] {
+        lab.write(lba, &pattern(1, lba, 1));
+    }
+    for _ in 0..12 {
+        lab.read(100, 1);
+    }
+    for lba in [10, 11] {
+        lab.write(lba, &pattern(2, lba, 1));
+    }
+    assert!(lab.read(10, 2) == pattern(2, 10, 2));
+    lab.world.net.set_blocked(initiator, false);
+    lab.world.run_for(S);
+    assert!(lab.read(10, 2) == pattern(2, 10, 2), "an acknowledged write was undone");
+}
+
+#[test]
+fn a_target_that_changes_its_address_many_times_is_found_each_time() {
+    let options = AttachOptions { deadline: 5 * S, ..AttachOptions::default() };
+    let mut lab = Lab::with(1, 1500, 1, options, |_, disk| Export::new(OWN, disk));
+    let [target, _] = lab.stations(0);
+    for number in 0..40 {
+        lab.world.net.set_mac(target, MacAddr([2, 7, 7, 7, 7, number]));
+        lab.world.run_for(100 * MS);
+        let result = lab.world.read(lab.client, lab.remote, Extent::new(0, 1));
+        assert!(result.is_ok(), "address number {number}: {result:?}");
+    }
+    assert_eq!(lab.remote().paths().count(), 32);
 }

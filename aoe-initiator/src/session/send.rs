@@ -51,7 +51,7 @@ impl<B: IoBuf> Session<B> {
         let mut stalled = false;
         let room = |session: &Self| {
             let in_air = session.in_air + session.controls_in_air;
-            session.controls_in_air == 0 || in_air < session.window.limit()
+            in_air == 0 || in_air < session.window.limit()
         };
         for _ in 0..self.controls_again.len() {
             let Some(slot) = (if room(self) { self.controls_again.pop_front() } else { None }) else { break };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aoe_initiator::{AttachOptions, Completion, Event, Remote, RemoteId, RemoteStats};
 use aoe_target::Backend;
-use aoe_wire::{Address, Arg, Packet};
+use aoe_wire::{Address, Arg, AtaArg, Command, Packet};
 use bdev::{Extent, Inline, Io, MemDisk, Op, SECTOR_SIZE, Submit};
 use bytes::BytesMut;
 use sim::{ClientId, Export, HostId, SegmentId, StationId, Verdict, World};
@@ -107,6 +107,36 @@ impl Lab {
         self.world.net.tap(target, see);
     }
 
+    /// Has the target announce its disk otherwise: `change` gets the IDENTIFY data.
+    pub(crate) fn announce(&mut self, change: impl Fn(&mut [u8]) + 'static) {
+        self.tap_target(move |_, frame| {
+            if is_ata(frame)
+                && let Some(page) = frame.get_mut(36..548)
+            {
+                change(page);
+            }
+            Verdict::Pass
+        });
+        // It says that it has started, and is asked what its disk is.
+        self.world.restart_target(self.target);
+        self.world.run_for(100 * MS);
+        let [target, _] = self.stations(0);
+        self.world.net.untap(target);
+    }
+
+    /// Notes every ATA request that the initiator sends on the first segment from now on.
+    pub(crate) fn commands(&mut self) -> Rc<RefCell<Vec<AtaArg>>> {
+        let list = Rc::new(RefCell::new(Vec::new()));
+        let (into, [_, initiator]) = (Rc::clone(&list), self.stations(0));
+        self.world.net.tap(initiator, move |_, frame| {
+            if let Ok(Packet { arg: Arg::Ata(arg, _), .. }) = Packet::parse(frame) {
+                into.borrow_mut().push(*arg);
+            }
+            Verdict::Pass
+        });
+        list
+    }
+
     /// Notes every block request that the initiator sends on the first segment from now on.
     pub(crate) fn requests(&mut self) -> Rc<RefCell<Vec<Request>>> {
         let list = Rc::new(RefCell::new(Vec::new()));
@@ -140,6 +170,18 @@ impl Request {
         };
         Some(Self { at, tag, write, lba, sectors })
     }
+}
+
+/// Whether a frame is an ATA request or the reply to one.
+pub(crate) fn is_ata(frame: &[u8]) -> bool {
+    Packet::parse(frame).is_ok_and(|packet| packet.aoe.command == Command::ATA)
+}
+
+/// Changes a word of IDENTIFY data.
+pub(crate) fn change_word(page: &mut [u8], number: usize, change: impl FnOnce(u16) -> u16) {
+    let bytes = &mut page[2 * number..2 * number + 2];
+    let word = change(u16::from_le_bytes([bytes[0], bytes[1]]));
+    bytes.copy_from_slice(&word.to_le_bytes());
 }
 
 /// Bytes that tell which write they are of and where they belong.
