@@ -49,7 +49,10 @@ impl Local {
             return Self::of(file.into(), "standard input".to_owned());
         }
         let name = path.display().to_string();
-        refuse_pipe(path, &format!("aoe write TARGET - <{name}"))?;
+        // What a shell has opened, as for <(zcat image.gz), has its other end.
+        if !path.starts_with("/dev/fd") {
+            refuse_pipe(path, &format!("aoe write TARGET - <{name}"))?;
+        }
         let file = File::open(path).map_err(|error| cannot(&name, "read", &error))?;
         Self::of(file, name)
     }
@@ -190,6 +193,20 @@ mod tests {
         let input = Local::input(&path).expect_err("a pipe");
         assert_eq!(input.exit_status(), 2);
         assert!(input.to_string().contains(&format!("aoe write TARGET - <{}", path.display())), "{input}");
+    }
+
+    #[test]
+    fn a_pipe_that_a_shell_has_opened_is_read() {
+        use std::io::{Read, Write};
+        use std::os::fd::AsRawFd;
+
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(b"image").expect("room");
+        drop(writer);
+        let mut input = Local::input(Path::new(&format!("/dev/fd/{}", reader.as_raw_fd()))).expect("a pipe");
+        let mut text = String::new();
+        input.file.read_to_string(&mut text).expect("text");
+        assert_eq!((text.as_str(), input.place), ("image", None));
     }
 
     #[test]
