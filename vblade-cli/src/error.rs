@@ -10,12 +10,13 @@ use bdev::OpenErrorKind;
 use rustix::io::Errno;
 
 use crate::options::UsageError;
+use crate::sentence::one_sentence;
 use crate::state::StateError;
 
 /// What ends the program.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("{}", one_sentence(.0))]
+    #[error("{}", one_sentence(.0, "vblade"))]
     CommandLine(#[source] clap::Error),
     #[error(transparent)]
     Usage(#[from] UsageError),
@@ -118,20 +119,6 @@ fn remote_hint(error: &aoe_initiator::ConnectError) -> &'static str {
 /// Whether no file can have such a name, which is as good as a missing one.
 fn names_nothing(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::NAMETOOLONG | Errno::LOOP))
-}
-
-/// What clap says in several paragraphs.
-fn one_sentence(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let mut paragraphs =
-        text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
-    let first = paragraphs.next().unwrap_or_default();
-    let mut sentence = first.strip_prefix("error: ").unwrap_or(&first).to_owned();
-    for paragraph in paragraphs.filter(|paragraph| paragraph.starts_with("tip: ")) {
-        sentence.push_str("; ");
-        sentence.push_str(&paragraph);
-    }
-    sentence + "; see vblade --help"
 }
 
 #[cfg(test)]

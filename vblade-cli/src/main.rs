@@ -15,6 +15,7 @@ mod options;
 mod privileges;
 mod probe;
 mod report;
+mod sentence;
 mod serve;
 mod source;
 mod stack;

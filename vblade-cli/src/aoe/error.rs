@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use aoe_initiator::{Address, Failure};
 
+use crate::sentence::one_sentence;
 use crate::text::one_line;
 
 /// What ends a command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Clap refused it.
-    #[error("{}", one_sentence(.0))]
+    #[error("{}", one_sentence(.0, "aoe"))]
     CommandLine(#[source] clap::Error),
     /// An argument that means nothing, or nothing sensible: what, why, and the remedy.
     #[error("{0}")]
@@ -88,20 +89,6 @@ impl Error {
         }
         Some(one_line(&line))
     }
-}
-
-/// What clap says in several paragraphs.
-fn one_sentence(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let mut paragraphs =
-        text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
-    let first = paragraphs.next().unwrap_or_default();
-    let mut sentence = first.strip_prefix("error: ").unwrap_or(&first).to_owned();
-    for paragraph in paragraphs.filter(|paragraph| paragraph.starts_with("tip: ")) {
-        sentence.push_str("; ");
-        sentence.push_str(&paragraph);
-    }
-    sentence + "; see aoe --help"
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ mod reserve;
 mod sancheck;
 #[cfg(test)]
 mod scene;
+#[path = "../sentence.rs"]
+mod sentence;
 mod signals;
 mod text;
 mod transfer;
