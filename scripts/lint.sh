@@ -26,14 +26,22 @@ forbid() {
     done
     echo "$crate: none of $*"
 }
-published=(aoe-wire bdev aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli)
-forbid aoe-wire bdev aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli bytes libc rustix tokio
-forbid bdev aoe-wire aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli pnet tokio
-forbid aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli pnet libc tokio
-forbid aoe-target aoe-initiator aoe-link vblade-cli pnet libc tokio
-forbid aoe-initiator aoe-target aoe-link vblade-cli pnet libc tokio
-forbid aoe-link aoe-target aoe-initiator vblade-cli tokio
+published=(aoe-wire bdev bdev-uring aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli)
+forbid aoe-wire bdev-uring bdev aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli bytes libc rustix tokio
+forbid bdev bdev-uring io-uring aoe-wire aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli pnet tokio
+forbid bdev-uring aoe-wire aoe-l2 aoe-target aoe-initiator aoe-link vblade-cli pnet tokio
+forbid aoe-l2 bdev-uring aoe-target aoe-initiator aoe-link vblade-cli pnet tokio
+forbid aoe-target bdev-uring aoe-initiator aoe-link vblade-cli pnet tokio
+forbid aoe-initiator bdev-uring aoe-target aoe-link vblade-cli pnet tokio
+forbid aoe-link bdev-uring aoe-target aoe-initiator vblade-cli tokio
 forbid vblade-cli tokio async-std
+# System calls come with bdev's files, and are not for the engines themselves.
+for crate in aoe-l2 aoe-target; do
+    if cargo tree --locked -p "$crate" -e normal --depth 1 --prefix none | grep -q '^libc '; then
+        echo "x: $crate must not import libc" >&2
+        exit 1
+    fi
+done
 for crate in "${published[@]}"; do
     if cargo tree --locked -p "$crate" -e normal,features --prefix none | grep -q 'bdev feature "testing"'; then
         echo "x: $crate builds bdev's test tools into the product" >&2
@@ -41,8 +49,8 @@ for crate in "${published[@]}"; do
     fi
 done
 # Words that name another layer's business.
-if grep -rniE '\b(aoe|ethernet|ata)\b' bdev/src; then
-    echo "x: bdev knows no network protocol" >&2
+if grep -rniE '\b(aoe|ethernet|ata)\b' bdev/src bdev-uring/src; then
+    echo "x: bdev and bdev-uring know no network protocol" >&2
     exit 1
 fi
 if grep -rnE '\b(std::fs|std::net|std::thread|Instant|SystemTime|unsafe)\b' aoe-target/src | grep -vE ':\s*//|forbid\(unsafe_code\)'; then

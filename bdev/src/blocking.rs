@@ -1,5 +1,6 @@
 //! Devices that are plain functions: [`BlockingBackend`], and the adapter that runs one in place, [`Inline`].
 
+use std::array;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::Arc;
 
@@ -99,6 +100,12 @@ pub trait BlockingBackend: Send + Sync + 'static {
         None
     }
 
+    /// The same for a list of pieces, as [`read_vectored_at`](Self::read_vectored_at). By default `None`.
+    fn read_vectored_now(&self, lba: u64, pieces: &mut [IoSliceMut<'_>]) -> Option<Result<(), Status>> {
+        let _ = (lba, pieces);
+        None
+    }
+
     /// Whether a write waits for a medium, rather than for a copy in memory; `fua` says that it must be durable. By default `true`:
     /// nothing is known.
     fn write_waits(&self, fua: bool) -> bool {
@@ -107,24 +114,80 @@ pub trait BlockingBackend: Send + Sync + 'static {
     }
 }
 
-/// Runs `io` on `disk`, once it has passed [`Io::check`].
-pub(crate) fn run<B: IoBuf>(disk: &(impl BlockingBackend + ?Sized), io: &mut Io<B>) -> Result<(), Status> {
-    let lba = io.extent().lba;
-    match io.op() {
-        Op::Read => match io.data_mut() {
-            Some(data) => disk.read_at(lba, data),
-            None => disk.read_vectored_at(lba, &mut io.segments_mut().collect::<Vec<_>>()),
-        },
-        Op::Write { fua } => match io.data() {
+impl<B: IoBuf> Io<B> {
+    /// Does on `disk` what the request asks, once it has passed [`check`](Self::check); for a queue over a [`BlockingBackend`].
+    ///
+    /// # Errors
+    ///
+    /// The status to end the request with.
+    pub fn run_on(&mut self, disk: &(impl BlockingBackend + ?Sized)) -> Result<(), Status> {
+        let lba = self.extent().lba;
+        match self.op() {
+            Op::Read => match self.data_mut() {
+                Some(data) => disk.read_at(lba, data),
+                None => with_pieces_mut(self, |pieces| disk.read_vectored_at(lba, pieces)),
+            },
+            Op::Write { fua } => self.write_to(disk, fua),
+            Op::Flush if !disk.info().features.contains(crate::Features::FLUSH) => Ok(()),
+            Op::Flush => disk.flush(),
+            Op::Discard => disk.discard(self.extent()),
+            Op::WriteZeroes => disk.write_zeroes(self.extent()),
+        }
+    }
+
+    /// Writes the data of a write to `disk`, durable or not as `fua` says, whatever the request does.
+    ///
+    /// # Errors
+    ///
+    /// The status to end the request with.
+    pub fn write_to(&self, disk: &(impl BlockingBackend + ?Sized), fua: bool) -> Result<(), Status> {
+        let lba = self.extent().lba;
+        match self.data() {
             Some(data) if fua => disk.write_fua_at(lba, data),
             Some(data) => disk.write_at(lba, data),
-            None => disk.write_vectored_at(lba, &io.segments().collect::<Vec<_>>(), fua),
-        },
-        Op::Flush if !disk.info().features.contains(crate::Features::FLUSH) => Ok(()),
-        Op::Flush => disk.flush(),
-        Op::Discard => disk.discard(io.extent()),
-        Op::WriteZeroes => disk.write_zeroes(io.extent()),
+            None => with_pieces(self, |pieces| disk.write_vectored_at(lba, pieces, fua)),
+        }
     }
+
+    /// Reads what a read asks of `disk` if its data is cached, as [`BlockingBackend::read_now`].
+    pub fn read_now_from(&mut self, disk: &(impl BlockingBackend + ?Sized)) -> Option<Result<(), Status>> {
+        let lba = self.extent().lba;
+        match self.data_mut() {
+            Some(data) => disk.read_now(lba, data),
+            None => with_pieces_mut(self, |pieces| disk.read_vectored_now(lba, pieces)),
+        }
+    }
+}
+
+/// Pieces that are listed without an allocation: more than any packet ring's frame has.
+const FEW: usize = 8;
+
+fn with_pieces_mut<B: IoBuf, T>(io: &mut Io<B>, call: impl FnOnce(&mut [IoSliceMut<'_>]) -> T) -> T {
+    if B::MAX_SEGMENTS > FEW {
+        return call(&mut io.segments_mut().collect::<Vec<_>>());
+    }
+    let mut pieces = io.segments_mut();
+    let mut count = 0;
+    let mut list: [IoSliceMut<'_>; FEW] = array::from_fn(|_| {
+        let piece = pieces.next();
+        count += usize::from(piece.is_some());
+        piece.unwrap_or_else(|| IoSliceMut::new(&mut []))
+    });
+    call(&mut list[..count])
+}
+
+fn with_pieces<B: IoBuf, T>(io: &Io<B>, call: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
+    if B::MAX_SEGMENTS > FEW {
+        return call(&io.segments().collect::<Vec<_>>());
+    }
+    let mut pieces = io.segments();
+    let mut count = 0;
+    let list: [IoSlice<'_>; FEW] = array::from_fn(|_| {
+        let piece = pieces.next();
+        count += usize::from(piece.is_some());
+        piece.unwrap_or_else(|| IoSlice::new(&[]))
+    });
+    call(&list[..count])
 }
 
 /// Runs a [`BlockingBackend`] in the submitting thread: every request ends in `submit`. Right for memory and cached files.
@@ -163,7 +226,7 @@ struct InlineQueue<D> {
 
 impl<D: BlockingBackend, B: IoBuf> IoQueue<B> for InlineQueue<D> {
     fn submit(&mut self, mut io: Io<B>) -> Submit<B> {
-        let result = io.check(&self.disk.info()).and_then(|()| run(&*self.disk, &mut io));
+        let result = io.check(&self.disk.info()).and_then(|()| io.run_on(&*self.disk));
         Submit::Done(io.done(result.into()))
     }
 }

@@ -1,4 +1,4 @@
-//! Buffers that may be handed to a device: the only unsafe code of this crate.
+//! Buffers that may be handed to a device.
 
 use std::iter;
 

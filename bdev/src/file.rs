@@ -6,21 +6,29 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, Timespec, Timestamps};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use crate::{BlockingBackend, DeviceInfo, Extent, SECTOR_SIZE, Status};
 
 mod direct;
 mod error;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod mapped;
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[path = "file/unmapped.rs"]
+mod mapped;
 mod open;
 mod probe;
+mod raw;
 mod report;
 mod transfer;
 
 pub use error::{OpenError, OpenErrorKind};
+pub use raw::Alignment;
 
 use direct::Direct;
+use mapped::Mapped;
 use report::Report;
 use transfer::{Cause, Outcome};
 
@@ -68,6 +76,10 @@ impl FileOptions {
 /// * **Direct.** Memory, offset or length off the device's alignment costs a copy; a write of less than a block of the device costs a
 ///   read too, under a lock of this `FileDisk`. Two disks opened on one file must therefore not share such a block.
 ///
+/// * **Memory.** A file on tmpfs, which has no medium, is copied from and to without a system call (on x86-64 Linux). For that the first of
+///   them takes over SIGBUS for the process, and passes on what is not its own. The file's time of modification follows when the disk
+///   is flushed or dropped.
+///
 /// Nothing is locked: opening one file twice is the caller's affair.
 #[derive(Debug)]
 pub struct FileDisk {
@@ -90,6 +102,10 @@ pub struct FileDisk {
     zero_unit: u64,
     /// Whether the file system has no medium (tmpfs): nothing waits. It cannot say so by itself, for want of `RWF_NOWAIT`.
     in_memory: bool,
+    /// Such a file's bytes, as far as it went when it was opened.
+    mapped: Option<Mapped>,
+    /// Whether it was written through the mapping, of which the time of its last modification does not tell.
+    touched: AtomicBool,
     dropped_tail: u64,
     report: Report,
     /// Whether these calls have worked, or not yet failed.
@@ -165,13 +181,53 @@ impl FileDisk {
     }
 
     fn read_bytes(&self, at: u64, data: &mut [u8]) -> Outcome {
+        if self.mapped.as_ref().is_some_and(|mapped| mapped.read(at, data)) {
+            return Ok(());
+        }
         match &self.direct {
             Some(direct) => direct.read(&self.fd, at, data),
             None => transfer::read_exact(&self.fd, at, data),
         }
     }
 
+    fn write_mapped(&self, at: u64, data: &[u8]) -> bool {
+        let written = self.mapped.as_ref().is_some_and(|mapped| mapped.write(at, data));
+        if written && !self.touched.load(Ordering::Relaxed) {
+            self.touched.store(true, Ordering::Relaxed);
+        }
+        written
+    }
+
+    /// Sets the time of the last modification, if there was one that the system has not seen.
+    fn note_modification(&self) {
+        if self.touched.swap(false, Ordering::Relaxed) {
+            let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+            let same = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+            let times = Timestamps { last_access: same, last_modification: now };
+            let _ = rustix::fs::futimens(&self.fd, &times);
+        }
+    }
+
+    /// Reads `len` bytes, the size of `pieces`, if they are in the page cache.
+    fn read_cached(&self, lba: u64, len: usize, pieces: &mut [IoSliceMut<'_>]) -> Option<Result<(), Status>> {
+        if self.direct.is_some() || !self.nowait.load(Ordering::Relaxed) {
+            return None;
+        }
+        let at = self.place(lba, len).ok()?;
+        match transfer::read_cached(&self.fd, at, len, pieces) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(_) => {
+                self.nowait.store(false, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
     fn write_bytes(&self, at: u64, data: &[u8], flags: ReadWriteFlags) -> Outcome {
+        if self.write_mapped(at, data) {
+            return Ok(());
+        }
         match &self.direct {
             Some(direct) => direct.write(&self.fd, at, data, flags),
             None => transfer::write_all(&self.fd, at, data, flags),
@@ -182,11 +238,7 @@ impl FileDisk {
     fn write_durably(&self, write: impl Fn(ReadWriteFlags) -> Outcome) -> Outcome {
         if self.dsync.load(Ordering::Relaxed) {
             match write(ReadWriteFlags::DSYNC) {
-                Err(Cause::Os(Errno::OPNOTSUPP | Errno::NOSYS)) => {
-                    if self.dsync.swap(false, Ordering::Relaxed) {
-                        tracing::info!(path = %self.path.display(), "no RWF_DSYNC here: durable writes are followed by fdatasync");
-                    }
-                }
+                Err(Cause::Os(Errno::OPNOTSUPP | Errno::NOSYS)) => self.dsync_refused(),
                 result => return result,
             }
         }
@@ -195,6 +247,7 @@ impl FileDisk {
     }
 
     fn sync(&self) -> Outcome {
+        self.note_modification();
         let Some(fd) = &self.sync else { return Ok(()) };
         transfer::sync(fd).inspect_err(|_| self.lost.store(true, Ordering::Release))
     }
@@ -261,6 +314,12 @@ impl FileDisk {
     }
 }
 
+impl Drop for FileDisk {
+    fn drop(&mut self) {
+        self.note_modification();
+    }
+}
+
 /// The extent of `len` bytes at `lba`, for a log line.
 fn extent(lba: u64, len: usize) -> Extent {
     Extent::new(lba, u32::try_from(len / SECTOR_SIZE).unwrap_or(u32::MAX))
@@ -309,6 +368,17 @@ impl BlockingBackend for FileDisk {
     fn read_vectored_at(&self, lba: u64, pieces: &mut [IoSliceMut<'_>]) -> Result<(), Status> {
         let len = pieces.iter().map(|piece| piece.len()).sum();
         let at = self.place(lba, len)?;
+        if let Some(mapped) = &self.mapped {
+            let mut next = at;
+            let all = pieces.iter_mut().all(|piece| {
+                let from = next;
+                next += piece.len() as u64;
+                mapped.read(from, piece)
+            });
+            if all {
+                return Ok(());
+            }
+        }
         let outcome = match &self.direct {
             Some(direct) => direct.read_vectored(&self.fd, at, pieces),
             None => transfer::read_vectored(&self.fd, at, pieces),
@@ -319,6 +389,16 @@ impl BlockingBackend for FileDisk {
     fn write_vectored_at(&self, lba: u64, pieces: &[IoSlice<'_>], fua: bool) -> Result<(), Status> {
         let len = pieces.iter().map(|piece| piece.len()).sum();
         let at = self.place_change(lba, len)?;
+        let mut next = at;
+        let mapped = self.mapped.is_some()
+            && pieces.iter().all(|piece| {
+                let to = next;
+                next += piece.len() as u64;
+                self.write_mapped(to, piece)
+            });
+        if mapped {
+            return Ok(());
+        }
         let write = |flags| match &self.direct {
             Some(direct) => direct.write_vectored(&self.fd, at, pieces, flags),
             None => transfer::write_vectored(&self.fd, at, pieces, flags),
@@ -331,18 +411,14 @@ impl BlockingBackend for FileDisk {
         if self.in_memory {
             return Some(self.read_at(lba, data));
         }
-        if self.direct.is_some() || !self.nowait.load(Ordering::Relaxed) {
-            return None;
+        self.read_cached(lba, data.len(), &mut [IoSliceMut::new(data)])
+    }
+
+    fn read_vectored_now(&self, lba: u64, pieces: &mut [IoSliceMut<'_>]) -> Option<Result<(), Status>> {
+        if self.in_memory {
+            return Some(self.read_vectored_at(lba, pieces));
         }
-        let at = self.place(lba, data.len()).ok()?;
-        match transfer::read_cached(&self.fd, at, data) {
-            Ok(true) => Some(Ok(())),
-            Ok(false) => None,
-            Err(_) => {
-                self.nowait.store(false, Ordering::Relaxed);
-                None
-            }
-        }
+        self.read_cached(lba, pieces.iter().map(|piece| piece.len()).sum(), pieces)
     }
 
     fn write_waits(&self, fua: bool) -> bool {

@@ -121,7 +121,7 @@ pub mod testing;
 pub use blocking::{BlockingBackend, Inline};
 pub use buf::{AlignedBuf, IoBuf};
 pub use done::{Done, Status, Submit};
-pub use file::{FileDisk, FileOptions, OpenError, OpenErrorKind};
+pub use file::{Alignment, FileDisk, FileOptions, OpenError, OpenErrorKind};
 pub use io::{Extent, Io, Op};
 pub use mem::MemDisk;
 pub use null::NullDisk;

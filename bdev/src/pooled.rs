@@ -9,7 +9,6 @@ use std::thread::{self, JoinHandle};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::blocking::run;
 use crate::{Backend, BlockingBackend, DeviceInfo, Done, Features, Io, IoBuf, IoQueue, Op, Status, Submit};
 
 /// Threads of one queue, unless [`Pooled::with_threads`] says otherwise.
@@ -52,6 +51,13 @@ impl<D: BlockingBackend> Pooled<D> {
     #[must_use]
     pub fn disk(&self) -> &D {
         &self.disk
+    }
+}
+
+/// A device that others use as well.
+impl<D: BlockingBackend> From<Arc<D>> for Pooled<D> {
+    fn from(disk: Arc<D>) -> Self {
+        Self { disk, threads: THREADS }
     }
 }
 
@@ -120,11 +126,7 @@ impl<D: BlockingBackend, B: IoBuf> PooledQueue<D, B> {
             return Some(Err(status));
         }
         match io.op() {
-            Op::Read => {
-                let lba = io.extent().lba;
-                let data = io.data_mut()?;
-                caught(|| self.disk.read_now(lba, data)).unwrap_or(Some(Err(Status::Aborted)))
-            }
+            Op::Read => caught(|| io.read_now_from(&*self.disk)).unwrap_or(Some(Err(Status::Aborted))),
             Op::Write { fua } if !self.disk.write_waits(fua) => Some(run_caught(&*self.disk, io)),
             Op::Flush if !info.features.contains(Features::FLUSH) => Some(Ok(())),
             _ => None,
@@ -267,7 +269,7 @@ impl<B: IoBuf> Shared<B> {
 }
 
 fn run_caught<B: IoBuf>(disk: &impl BlockingBackend, io: &mut Io<B>) -> Result<(), Status> {
-    caught(|| run(disk, io)).unwrap_or(Err(Status::Aborted))
+    caught(|| io.run_on(disk)).unwrap_or(Err(Status::Aborted))
 }
 
 /// What `call` returns; `None` if it panicked. The request stays whole, and what a broken disk left half done is the disk's own.

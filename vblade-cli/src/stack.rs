@@ -3,6 +3,8 @@
 //! Layers (encryption, copy on write) and other backends get their arm here.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aoe_initiator::{AttachOptions, RemoteDisk};
@@ -12,8 +14,10 @@ use aoe_link::PacketLink as RemoteLink;
 #[cfg(not(target_os = "linux"))]
 use aoe_link::PnetLink as RemoteLink;
 use bdev::{
-    AlignedBuf, Backend, BlockingBackend, DeviceInfo, FileDisk, FileOptions, IoQueue, Pooled, Status,
+    AlignedBuf, Backend, BlockingBackend, DeviceInfo, FileDisk, FileOptions, IoBuf, IoQueue, Pooled, Status,
 };
+#[cfg(target_os = "linux")]
+use bdev_uring::UringDisk;
 use rustix::io::Errno;
 use tracing::{info, warn};
 
@@ -33,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A disk that is ready to serve.
 pub(crate) enum Stack {
-    File { disk: Pooled<FileDisk>, _lock: Option<FileLock> },
+    File { disk: Arc<FileDisk>, _lock: Option<FileLock> },
     Remote { disk: RemoteDisk<RemoteLink>, read_only: bool },
 }
 
@@ -69,7 +73,7 @@ impl Stack {
     /// Opens the disk as the export says. The lock is held as long.
     pub(crate) fn open(export: &Export, lock: Option<FileLock>) -> Result<Self, Error> {
         match &export.source {
-            Source::File(file) => Ok(Self::File { disk: Pooled::new(FileDisk::open(file)?), _lock: lock }),
+            Source::File(file) => Ok(Self::File { disk: Arc::new(FileDisk::open(file)?), _lock: lock }),
             Source::Remote(remote) => {
                 let disk = connect(remote).map_err(|source| Error::Remote { source })?;
                 Ok(Self::Remote { disk, read_only: remote.read_only })
@@ -79,7 +83,7 @@ impl Stack {
 
     pub(crate) fn info(&self) -> DeviceInfo {
         match self {
-            Self::File { disk, .. } => disk.disk().info(),
+            Self::File { disk, .. } => disk.info(),
             Self::Remote { disk, read_only } => {
                 DeviceInfo { read_only: *read_only, ..Backend::<AlignedBuf>::info(disk) }
             }
@@ -93,7 +97,7 @@ impl Stack {
             return Some(self.info());
         };
         let was = self.info().sectors;
-        match disk.disk().reread_size() {
+        match disk.reread_size() {
             Ok(now) => {
                 info!("size is now {now} sectors, was {was}");
                 Some(self.info())
@@ -108,15 +112,16 @@ impl Stack {
     /// Bytes at the end of the file that fill no sector.
     pub(crate) fn dropped_tail(&self) -> u64 {
         match self {
-            Self::File { disk, .. } => disk.disk().dropped_tail(),
+            Self::File { disk, .. } => disk.dropped_tail(),
             Self::Remote { .. } => 0,
         }
     }
 
-    /// A queue for the server. It may need the privileges that the links did.
-    pub(crate) fn open_queue(&self) -> io::Result<Box<dyn IoQueue<AlignedBuf>>> {
+    /// A queue for one server: for a file over io_uring, or on threads where that is not to be had. It may need the privileges that the
+    /// links did, and belongs to the thread that first uses it.
+    pub(crate) fn open_queue<B: IoBuf>(&self) -> io::Result<Box<dyn IoQueue<B>>> {
         match self {
-            Self::File { disk, .. } => disk.open_queue(DEPTH),
+            Self::File { disk, .. } => ring_or_threads(disk, open_ring),
             Self::Remote { disk, .. } => disk.open_queue(DEPTH),
         }
     }
@@ -125,10 +130,34 @@ impl Stack {
     /// has answered is as durable as it says.
     pub(crate) fn flush(&self) -> Result<(), Status> {
         match self {
-            Self::File { disk, .. } if !self.info().read_only => disk.disk().flush(),
+            Self::File { disk, .. } if !self.info().read_only => disk.flush(),
             _ => Ok(()),
         }
     }
+}
+
+/// A queue by `open`, or, said aloud once, on threads.
+fn ring_or_threads<B: IoBuf>(
+    disk: &Arc<FileDisk>,
+    open: impl FnOnce(&Arc<FileDisk>) -> io::Result<Box<dyn IoQueue<B>>>,
+) -> io::Result<Box<dyn IoQueue<B>>> {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    open(disk).or_else(|why| {
+        if !SAID.swap(true, Ordering::Relaxed) {
+            warn!("{why}; until then disks work on threads, which is slower where they must wait");
+        }
+        Pooled::from(Arc::clone(disk)).open_queue(DEPTH)
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn open_ring<B: IoBuf>(disk: &Arc<FileDisk>) -> io::Result<Box<dyn IoQueue<B>>> {
+    UringDisk::new(Arc::clone(disk)).open_queue(DEPTH)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_ring<B: IoBuf>(_disk: &Arc<FileDisk>) -> io::Result<Box<dyn IoQueue<B>>> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring is of Linux; use that for faster disks"))
 }
 
 fn connect(remote: &Remote) -> Result<RemoteDisk<RemoteLink>, aoe_initiator::ConnectError> {
@@ -139,4 +168,28 @@ fn connect(remote: &Remote) -> Result<RemoteDisk<RemoteLink>, aoe_initiator::Con
             |netif: &String| RemoteLink::open(netif, NetifOptions::default()).map_err(io::Error::other);
         netifs.iter().map(open).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bdev::{Extent, Io, Submit};
+    use bytes::BytesMut;
+
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_ring_the_disk_works_on_threads() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(8192).expect("room");
+        let disk = Arc::new(FileDisk::open(&FileOptions::new(file.path())).expect("a disk"));
+        for _ in 0..2 {
+            let refused = |_: &Arc<FileDisk>| Err(io::Error::from_raw_os_error(1));
+            let mut queue = ring_or_threads::<BytesMut>(&disk, refused).expect("a queue on threads");
+            let write = queue.submit(Io::write(Extent::new(3, 1), BytesMut::from(&[7; 512][..]), 0));
+            let Submit::Done(done) = write else { panic!("a cached write ends in place") };
+            assert_eq!(done.status(), Status::Ok);
+        }
+        let content = std::fs::read(file.path()).expect("the file");
+        assert_eq!(content[3 * 512..4 * 512], [7; 512]);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::io::ReadWriteFlags;
 
-use super::probe::Alignment;
+use super::Alignment;
 use super::transfer::{self, Outcome};
 use crate::{AlignedBuf, IoBuf, SECTOR_SIZE};
 
@@ -31,6 +31,16 @@ impl Direct {
     pub(super) fn new(alignment: Alignment, size: u64, tail: Option<OwnedFd>) -> Self {
         let tail = tail.map(|fd| Tail { fd, start: RwLock::new(alignment.tail_of(size)) });
         Self { alignment, tail, copies: Mutex::default(), partial: Mutex::default() }
+    }
+
+    pub(super) fn alignment(&self) -> Alignment {
+        self.alignment
+    }
+
+    /// Whether `len` bytes at `at` are whole blocks, before the tail.
+    pub(super) fn is_whole_blocks(&self, at: u64, len: usize) -> bool {
+        self.fits_blocks(at, len)
+            && self.tail.as_ref().is_none_or(|tail| before(*tail.start(), at, len) == len)
     }
 
     /// Goes by a file of `size` bytes from now on.
@@ -168,10 +178,13 @@ impl Direct {
     }
 
     fn fits(&self, at: u64, data: &[u8]) -> bool {
-        let offset = u64::from(self.alignment.offset);
-        at.is_multiple_of(offset)
-            && (data.len() as u64).is_multiple_of(offset)
+        self.fits_blocks(at, data.len())
             && data.as_ptr().addr().is_multiple_of(self.alignment.memory as usize)
+    }
+
+    fn fits_blocks(&self, at: u64, len: usize) -> bool {
+        let block = u64::from(self.alignment.offset);
+        at.is_multiple_of(block) && (len as u64).is_multiple_of(block)
     }
 
     /// An aligned buffer of `len` bytes, with any content.

@@ -1,7 +1,7 @@
 //! Opening: every check first, for writing last.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -10,9 +10,10 @@ use rustix::io::Errno;
 
 use super::direct::Direct;
 use super::error::OpenErrorKind;
-use super::probe::{self, Alignment};
+use super::mapped::Mapped;
+use super::probe;
 use super::report::Report;
-use super::{FileDisk, FileOptions};
+use super::{Alignment, FileDisk, FileOptions};
 use crate::{DeviceInfo, Features, SECTOR_SIZE};
 
 const SECTOR: u64 = SECTOR_SIZE as u64;
@@ -44,6 +45,10 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
     let physical_block = probe::physical_block(&fd, &stat);
     let block = probe::logical_block(&fd, &stat).max(alignment.map_or(0, |alignment| alignment.offset));
     let aligned = start.is_multiple_of(u64::from(physical_block));
+    let in_memory = probe::is_in_memory(&fd, &stat);
+    let end = start + sectors * SECTOR;
+    let mapped =
+        (in_memory && !options.direct).then(|| Mapped::new(fd.as_fd(), end, !options.read_only)).flatten();
     Ok(FileDisk {
         path: options.path.clone(),
         start,
@@ -59,7 +64,9 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
         },
         direct: alignment.map(|alignment| Direct::new(alignment, size, tail)),
         zero_unit: u64::from(block),
-        in_memory: probe::is_in_memory(&fd),
+        in_memory,
+        mapped,
+        touched: AtomicBool::new(false),
         dropped_tail: if options.length.is_none() { size % SECTOR } else { 0 },
         report: Report::default(),
         nowait: AtomicBool::new(true),

@@ -5,21 +5,13 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, FallocateFlags, FileType, FsWord, Stat, StatxFlags, Timespec, Timestamps};
 
+use super::Alignment;
 use super::error::OpenErrorKind;
 use super::transfer;
 use crate::{Features, SECTOR_SIZE};
 
 /// Alignment that every file system with direct I/O accepts.
 const SAFE_ALIGN: u32 = 4096;
-
-/// Alignment that direct I/O needs, in bytes, powers of two.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Alignment {
-    /// Of memory.
-    pub(super) memory: u32,
-    /// Of offsets and lengths.
-    pub(super) offset: u32,
-}
 
 /// The smallest unit that a block device reads and writes; 512 for a regular file.
 pub(super) fn logical_block(fd: impl AsFd, stat: &Stat) -> u32 {
@@ -100,11 +92,13 @@ fn attribute(stat: &Stat, name: &str) -> Option<u64> {
     fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/{name}")).ok()?.trim().parse().ok()
 }
 
-/// Whether a regular file's sectors are in memory and nowhere else (but for swap).
-pub(super) fn is_in_memory(fd: impl AsFd) -> bool {
+/// Whether it is a regular file whose sectors are in memory and nowhere else (but for swap). The name of a block device, too, is usually
+/// kept in memory, and says nothing of its sectors.
+pub(super) fn is_in_memory(fd: impl AsFd, stat: &Stat) -> bool {
     const TMPFS: FsWord = 0x0102_1994;
     const RAMFS: FsWord = 0x8584_58f6;
-    rustix::fs::fstatfs(fd).is_ok_and(|system| matches!(system.f_type, TMPFS | RAMFS))
+    !is_block_device(stat)
+        && rustix::fs::fstatfs(fd).is_ok_and(|system| matches!(system.f_type, TMPFS | RAMFS))
 }
 
 pub(super) fn is_block_device(stat: &Stat) -> bool {

@@ -103,7 +103,7 @@ fn zeroing_that_the_file_system_refuses_is_unsupported_and_its_ends_are_written(
 fn a_direct_disk_moves_its_tail_with_its_size() {
     let (mut disk, file) = disk(true);
     let tail = rustix::fs::open(file.path(), OFlags::RDWR, rustix::fs::Mode::empty()).unwrap();
-    let alignment = probe::Alignment { memory: 4096, offset: 4096 };
+    let alignment = Alignment { memory: 4096, offset: 4096 };
     disk.direct = Some(Direct::new(alignment, 1 << 16, Some(tail)));
     for size in [8192 + 1536, 20480 + 512, 4096] {
         file.as_file().set_len(size).unwrap();

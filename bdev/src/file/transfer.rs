@@ -107,10 +107,14 @@ pub(super) fn write_vectored(
     Ok(())
 }
 
-/// Fills `data` from the page cache; `false` if not all of it is there. An error: this file cannot tell.
-pub(super) fn read_cached(fd: impl AsFd, at: u64, data: &mut [u8]) -> Result<bool, Errno> {
-    let len = data.len();
-    match rustix::io::preadv2(fd, &mut [IoSliceMut::new(data)], at, ReadWriteFlags::NOWAIT) {
+/// Fills `pieces`, `len` bytes, from the page cache; `false` if not all of it is there. An error: this file cannot tell.
+pub(super) fn read_cached(
+    fd: impl AsFd,
+    at: u64,
+    len: usize,
+    pieces: &mut [IoSliceMut<'_>],
+) -> Result<bool, Errno> {
+    match rustix::io::preadv2(fd, pieces, at, ReadWriteFlags::NOWAIT) {
         Ok(n) => Ok(n == len),
         Err(errno @ (Errno::OPNOTSUPP | Errno::NOSYS)) => Err(errno),
         Err(_) => Ok(false),

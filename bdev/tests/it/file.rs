@@ -65,14 +65,13 @@ fn a_write_that_the_system_refuses_is_logged_with_path_lba_and_errno_and_the_dis
     let memory = memfd_create("bdev", MemfdFlags::ALLOW_SEALING).unwrap();
     ftruncate(&memory, 1 << 20).unwrap();
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    let disk = FileDisk::open(&FileOptions::new(&path)).unwrap();
-    assert_eq!(disk.write_at(8, &[1; 512]), Ok(()));
     fcntl_add_seals(&memory, SealFlags::WRITE).unwrap();
+    let disk = FileDisk::open(&FileOptions::new(&path)).unwrap();
 
     let lines = logged(|| {
         assert_eq!(disk.write_at(77, &[2; 1024]), Err(Status::Media));
         assert_eq!(disk.write_fua_at(78, &[2; 512]), Err(Status::Media));
-        assert_eq!(disk.discard(Extent::new(8, 9)), Err(Status::Media));
+        assert_eq!(disk.write_zeroes(Extent::new(8, 9)), Err(Status::Media));
         assert_eq!(disk.read_at(8, &mut [0; 512]), Ok(()));
     });
     let why = "failed: Operation not permitted (os error 1)";
@@ -81,7 +80,7 @@ fn a_write_that_the_system_refuses_is_logged_with_path_lba_and_errno_and_the_dis
         [
             format!("write {why} path={path} lba=77 sectors=2 errno=1"),
             format!("durable write {why} path={path} lba=78 sectors=1 errno=1"),
-            format!("discard {why} path={path} lba=8 sectors=9 errno=1"),
+            format!("write of zeros {why} path={path} lba=8 sectors=9 errno=1"),
         ]
     );
 }

@@ -6,6 +6,7 @@ mod layers;
 mod open;
 mod pooled;
 mod random;
+mod raw;
 mod size;
 mod suite;
 mod support;

@@ -1,0 +1,209 @@
+//! A file in memory (tmpfs) without system calls: a mapping, and a copy that survives what can be wrong with one.
+//!
+//! To touch a mapping beyond the end of a file that was cut short, or where a full tmpfs has no page left, raises SIGBUS, which would
+//! end the process. Here it ends the copy: a handler for SIGBUS looks whether the fault came from the one instruction that copies, and
+//! if so goes on behind it. The caller then makes the system call that it wanted to save, which says what is wrong. Faults
+//! from anywhere else go where they went before.
+//!
+//! Files on a medium are not mapped: nothing tells whether a page is cached, and to wait for one would hold up everybody.
+#![expect(unsafe_code, reason = "memory that others change and can take away, and a signal handler")]
+
+use std::arch::global_asm;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
+use std::{io, mem};
+
+/// The bytes of a file from its start, as far as they went when it was mapped.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    start: NonNull<u8>,
+    len: usize,
+    writable: bool,
+}
+
+// SAFETY: the mapping belongs to the process, and is only touched by `guarded_copy`, which takes it for memory that anybody may change.
+unsafe impl Send for Mapped {}
+// SAFETY: as above.
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    /// Maps `len` bytes of the file; `None` where that is not to be had.
+    pub(super) fn new(fd: BorrowedFd<'_>, len: u64, writable: bool) -> Option<Self> {
+        guard().as_ref().ok()?;
+        let len = usize::try_from(len).ok()?;
+        let access = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+        // SAFETY: without MAP_FIXED the kernel chooses an unused range, so no memory of ours changes.
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, access, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        Some(Self { start: NonNull::new(start.cast())?, len, writable })
+    }
+
+    /// Fills `data` from byte `at` on; `false` if that did not work, and `data` is unspecified then.
+    pub(super) fn read(&self, at: u64, data: &mut [u8]) -> bool {
+        let Some(from) = self.place(at, data.len()) else { return false };
+        // SAFETY: `data` is valid for its length and borrowed exclusively; `from` leads to as many bytes of the mapping, and what they
+        // hold, or whether they are there, does not matter to the copy.
+        unsafe { bdev_guarded_copy(data.as_mut_ptr(), from.as_ptr(), data.len()) == 0 }
+    }
+
+    /// Writes `data` from byte `at` on; `false` if that did not work, and any part may have been written then.
+    pub(super) fn write(&self, at: u64, data: &[u8]) -> bool {
+        if !self.writable {
+            return false;
+        }
+        let Some(to) = self.place(at, data.len()) else { return false };
+        // SAFETY: `data` is valid for its length; `to` leads to as many bytes of the mapping, which may be written, and which no reference
+        // of this process leads to.
+        unsafe { bdev_guarded_copy(to.as_ptr(), data.as_ptr(), data.len()) == 0 }
+    }
+
+    fn place(&self, at: u64, len: usize) -> Option<NonNull<u8>> {
+        let at = usize::try_from(at).ok()?;
+        at.checked_add(len).filter(|end| *end <= self.len)?;
+        // SAFETY: `at` lies in the mapping, or right behind it for a `len` of 0.
+        Some(unsafe { self.start.add(at) })
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: `new` mapped this range, and whoever uses its addresses borrows this value.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+global_asm!(
+    ".pushsection .text.bdev_guarded_copy, \"ax\", @progbits",
+    ".globl bdev_guarded_copy",
+    ".hidden bdev_guarded_copy",
+    ".type bdev_guarded_copy, @function",
+    "bdev_guarded_copy:",
+    "mov rcx, rdx",
+    ".globl bdev_guarded_copy_fault",
+    ".hidden bdev_guarded_copy_fault",
+    "bdev_guarded_copy_fault:",
+    "rep movsb",
+    ".globl bdev_guarded_copy_resume",
+    ".hidden bdev_guarded_copy_resume",
+    "bdev_guarded_copy_resume:",
+    "mov rax, rcx",
+    "ret",
+    ".size bdev_guarded_copy, . - bdev_guarded_copy",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    /// Copies `len` bytes and tells how many it could not, which are the last ones. The one instruction that copies lies at
+    /// `bdev_guarded_copy_fault`, and keeps in a register what is left.
+    fn bdev_guarded_copy(to: *mut u8, from: *const u8, len: usize) -> usize;
+    static bdev_guarded_copy_fault: u8;
+    static bdev_guarded_copy_resume: u8;
+}
+
+/// What was done about SIGBUS before.
+static BEFORE: OnceLock<io::Result<libc::sigaction>> = OnceLock::new();
+
+/// Puts the handler in its place, once in the life of the process.
+fn guard() -> &'static io::Result<libc::sigaction> {
+    BEFORE.get_or_init(|| {
+        // SAFETY: `sigaction` is made of integers, addresses and an optional function: all zero is a valid value of it.
+        let mut action: libc::sigaction = unsafe { mem::zeroed() };
+        action.sa_sigaction = on_fault as extern "C" fn(_, _, _) as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        // SAFETY: as above.
+        let mut before: libc::sigaction = unsafe { mem::zeroed() };
+        // SAFETY: both pointers are valid; the handler is of the kind that SA_SIGINFO asks for and does only what is allowed in one.
+        let result = unsafe { libc::sigaction(libc::SIGBUS, &raw const action, &raw mut before) };
+        if result == -1 { Err(io::Error::last_os_error()) } else { Ok(before) }
+    })
+}
+
+extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a pointer to the context of the thread that was interrupted, which is ours to change until we return.
+    let context_of_thread = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    let at = &mut context_of_thread.uc_mcontext.gregs[libc::REG_RIP as usize];
+    if *at == (&raw const bdev_guarded_copy_fault).addr() as i64 {
+        *at = (&raw const bdev_guarded_copy_resume).addr() as i64;
+        return;
+    }
+    // Not ours.
+    match BEFORE.get() {
+        Some(Ok(before)) if before.sa_sigaction != libc::SIG_DFL && before.sa_sigaction != libc::SIG_IGN => {
+            if before.sa_flags & libc::SA_SIGINFO != 0 {
+                // SAFETY: with this flag the address is that of a function of three arguments, which are those we got.
+                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+                    unsafe { mem::transmute(before.sa_sigaction) };
+                handler(signal, info, context);
+            } else {
+                // SAFETY: without the flag it is that of a function of one argument.
+                let handler: extern "C" fn(libc::c_int) = unsafe { mem::transmute(before.sa_sigaction) };
+                handler(signal);
+            }
+        }
+        _ => {
+            // The instruction is tried again, and does what it would have done.
+            // SAFETY: takes integers only.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile_in("/dev/shm").unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_is_in_the_file() {
+        let file = file(&[7; 8192]);
+        let mapped = Mapped::new(file.as_fd(), 8192, true).unwrap();
+        assert!(mapped.write(4000, &[9; 200]));
+        let mut data = [0; 8192];
+        assert!(mapped.read(0, &mut data));
+        assert!(data[..4000] == [7; 4000] && data[4000..4200] == [9; 200] && data[4200..] == [7; 3992]);
+        let mut stored = [0; 8192];
+        rustix::io::pread(&file, &mut stored, 0).unwrap();
+        assert_eq!(stored, data);
+    }
+
+    #[test]
+    fn beyond_the_mapping_nothing_is_touched() {
+        let mapped = Mapped::new(file(&[7; 4096]).as_fd(), 4096, true).unwrap();
+        assert!(
+            !mapped.read(4000, &mut [0; 97]) && !mapped.write(4096, &[1]) && !mapped.read(u64::MAX, &mut [0])
+        );
+        assert!(mapped.read(4096, &mut []));
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_ends_the_copy_and_not_the_process() {
+        let file = file(&[7; 16384]);
+        let mapped = Mapped::new(file.as_fd(), 16384, true).unwrap();
+        file.set_len(5000).unwrap();
+        let mut data = [1; 8192];
+        assert!(
+            !mapped.read(4096, &mut data) && !mapped.write(8192, &data) && !mapped.read(12288, &mut data)
+        );
+        assert!(mapped.read(0, &mut data[..4096]) && data[..4096] == [7; 4096]);
+        file.set_len(16384).unwrap();
+        assert!(mapped.read(8192, &mut data) && data == [0; 8192]);
+    }
+
+    #[test]
+    fn what_is_mapped_for_reading_is_not_written() {
+        let mapped = Mapped::new(file(&[7; 4096]).as_fd(), 4096, false).unwrap();
+        assert!(!mapped.write(0, &[1]));
+    }
+}

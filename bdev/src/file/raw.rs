@@ -1,0 +1,105 @@
+//! For a queue that makes the system calls itself, such as a ring: where things lie, what the kernel asks of a transfer, and where to
+//! say what became of it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use super::FileDisk;
+use super::transfer::Cause;
+use crate::{Extent, Status};
+
+/// What direct I/O asks of a transfer; powers of two, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alignment {
+    /// Of each piece of memory: its address.
+    pub memory: u32,
+    /// Of the place in the file, and of each piece's length.
+    pub offset: u32,
+}
+
+/// The descriptor of the data: with `O_DIRECT` where the disk was opened so. Nothing but this disk's extents may be changed through it.
+impl AsFd for FileDisk {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl FileDisk {
+    /// The descriptor for flushes, which is not that of the data: the kernel tells each descriptor once of data that it could not write
+    /// back. `None` of a disk that was opened read-only.
+    ///
+    /// Whoever syncs it reports a failure with [`sync_failed`](Self::sync_failed), and asks [`is_lost`](Self::is_lost) after a success.
+    #[must_use]
+    pub fn sync_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.sync.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The byte of the file at which `extent` begins.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::OutOfRange`] when not all of it lies on the disk.
+    pub fn position(&self, extent: Extent) -> Result<u64, Status> {
+        self.place(extent.lba, extent.bytes())
+    }
+
+    /// What direct I/O asks of a transfer; `None` of a disk that is used through the page cache, where anything will do.
+    #[must_use]
+    pub fn alignment(&self) -> Option<Alignment> {
+        self.direct.as_ref().map(|direct| direct.alignment())
+    }
+
+    /// Whether `extent` is made of whole blocks of the device, so that it can be moved in one transfer, given memory that fits. What is
+    /// not (a part of a block, or the end of a file in a block that is not whole) is the affair of
+    /// [`BlockingBackend`](crate::BlockingBackend), which copies and locks.
+    ///
+    /// A transfer under way when a file is cut short within its last block may undo a write to the rest of that block, as it may let the
+    /// file grow again.
+    #[must_use]
+    pub fn is_whole_blocks(&self, extent: Extent) -> bool {
+        let Some(direct) = &self.direct else { return true };
+        self.position(extent).is_ok_and(|at| direct.is_whole_blocks(at, extent.bytes()))
+    }
+
+    /// Whether nothing waits on this disk: its file system has no medium (tmpfs).
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        self.in_memory
+    }
+
+    /// Whether a write can be made durable by a flag of the call (`RWF_DSYNC`), as far as is known.
+    #[must_use]
+    pub fn takes_dsync(&self) -> bool {
+        self.dsync.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the kernel refused the flag (`EOPNOTSUPP`): durable writes are followed by a flush from now on.
+    pub fn dsync_refused(&self) {
+        if self.dsync.swap(false, Ordering::Relaxed) {
+            tracing::info!(path = %self.path.display(), "no RWF_DSYNC here: durable writes are followed by fdatasync");
+        }
+    }
+
+    /// Logs that `what` ("read", "durable write") failed with error number `errno`, or `None` where the file ends before the last byte.
+    /// Returns the status of such a request.
+    pub fn failed(&self, what: &'static str, extent: Extent, errno: Option<i32>) -> Status {
+        let cause = errno.map_or(Cause::End, |errno| Cause::Os(Errno::from_raw_os_error(errno)));
+        self.report.failure(&self.path, what, extent, &cause);
+        Status::Media
+    }
+
+    /// Notes and logs that a flush failed with error number `errno`: from now on every flush fails, until the file is opened anew.
+    pub fn sync_failed(&self, errno: i32) {
+        if !self.lost.swap(true, Ordering::AcqRel) {
+            self.report.lost(&self.path, &Cause::Os(Errno::from_raw_os_error(errno)));
+        }
+    }
+
+    /// Whether a flush has failed, so that none can be trusted any more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+}
