@@ -15,6 +15,8 @@ pub type SaveState = Box<dyn FnMut(&State) -> io::Result<()> + Send>;
 
 pub(crate) struct Export<F> {
     pub(crate) target: Target,
+    /// Whether the server's list of busy exports has this one.
+    pub(crate) busy: bool,
     queue: Box<dyn IoQueue<F>>,
     save: SaveState,
     inflight: Inflight<F>,
@@ -30,6 +32,7 @@ impl<F: Frame> Export<F> {
     pub(crate) fn new(target: Target, queue: Box<dyn IoQueue<F>>, save: SaveState) -> Self {
         Self {
             target,
+            busy: false,
             queue,
             save,
             inflight: Inflight::new(),

@@ -51,6 +51,7 @@
 mod ata;
 mod bucket;
 mod export;
+mod head;
 mod identity;
 mod inflight;
 mod mask;
@@ -58,6 +59,7 @@ mod port;
 mod query;
 mod reply;
 mod reserve;
+mod routes;
 mod server;
 mod state;
 mod stats;

@@ -11,7 +11,8 @@ pub(crate) struct Stopped {
 
 /// Carries out `directives` in order on `list`, which may hold `limit` entries. At the first failure it stops, and what was done stays.
 pub(crate) fn edit(list: &mut Vec<MacAddr>, directives: &[Directive], limit: usize) -> Result<(), Stopped> {
-    for (index, directive) in (0..).zip(directives) {
+    // In this order: the number behind the last of 255 is never asked for.
+    for (directive, index) in directives.iter().zip(0..) {
         let stop = |error| Err(Stopped { index, error });
         let mac = directive.mac;
         match directive.command {
@@ -56,6 +57,14 @@ mod tests {
         let stopped = edit(&mut list, &[add(1), bad, add(3)], 255);
         assert_eq!(stopped, Err(Stopped { index: 1, error: MaskError::BAD_DIRECTIVE }));
         assert_eq!(list, [mac(1)]);
+    }
+
+    #[test]
+    fn as_many_directives_as_a_request_can_hold_are_carried_out() {
+        let directives: Vec<_> = (0..255).map(add).collect();
+        let mut list = vec![];
+        edit(&mut list, &directives, 255).unwrap();
+        assert_eq!(list.len(), 255);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::routes::Routes;
 use crate::{Link, LinkInfo};
 
 pub(crate) struct Port<L: Link> {
@@ -10,6 +11,8 @@ pub(crate) struct Port<L: Link> {
     pub(crate) info: LinkInfo,
     pub(crate) tx: VecDeque<L::Frame>,
     pub(crate) rx: Vec<L::Frame>,
+    /// The targets that are served here.
+    pub(crate) routes: Routes,
     /// The generation of the link that the targets were advertised on.
     advertised: Option<u64>,
 }
@@ -17,7 +20,7 @@ pub(crate) struct Port<L: Link> {
 impl<L: Link> Port<L> {
     pub(crate) fn new(link: L) -> Self {
         let info = link.info();
-        Self { link, info, tx: VecDeque::new(), rx: Vec::new(), advertised: None }
+        Self { link, info, tx: VecDeque::new(), rx: Vec::new(), routes: Routes::default(), advertised: None }
     }
 
     /// Looks at the link again; whether it is up and has not been advertised on as it is now.

@@ -5,11 +5,12 @@
 
 use aoe_wire::{ATA_HEADER_LEN, ETH_HEADER_LEN};
 use aoe_wire::{
-    ArgMut, AtaError, AtaStatus, CONFIG_HEADER_LEN, ConfigArg, ConfigInfo, Directive, DirectiveCommand,
-    ErrorCode, HEADER_LEN, MASK_HEADER_LEN, MIN_FRAME, MacAddr, MaskError, PacketMut, RESERVE_HEADER_LEN,
-    SECTOR, build_advertisement,
+    Arg, ArgMut, AtaError, AtaStatus, CONFIG_HEADER_LEN, ConfigArg, ConfigInfo, Directive, DirectiveCommand,
+    ErrorCode, HEADER_LEN, MASK_HEADER_LEN, MIN_FRAME, MacAddr, MaskError, Packet, PacketMut,
+    RESERVE_HEADER_LEN, SECTOR, build_advertisement,
 };
 
+use crate::head::{self, HEAD};
 use crate::mask::Stopped;
 use crate::{Frame, LinkInfo, Target};
 
@@ -49,7 +50,6 @@ impl Reply {
 
 /// Turns the request in `frame` into the reply.
 pub(crate) fn write<F: Frame>(mut frame: F, link: &LinkInfo, target: &Target, reply: Reply) -> F {
-    let own = target.address();
     let room = link.mtu as usize + ETH_HEADER_LEN;
     let state = target.state();
     // How long the reply is, and up to where the request's bytes stay or are written below; the rest is zeroed.
@@ -63,15 +63,28 @@ pub(crate) fn write<F: Frame>(mut frame: F, link: &LinkInfo, target: &Target, re
         Reply::Reserve => {
             (RESERVE_HEADER_LEN + state.reserve.len() * size_of::<MacAddr>(), RESERVE_HEADER_LEN)
         }
-        Reply::Refused(_) => refusal_len(&mut frame, target),
+        Reply::Refused(_) => refusal_len(&frame, target),
     };
     shape(&mut frame, len.min(room), kept);
-    let packet = match reply {
-        // A frame of an unknown command or version may be too short for an argument.
-        Reply::Refused(_) if kept == HEADER_LEN => PacketMut::parse_headers(frame.bytes_mut()),
-        _ => PacketMut::parse(frame.bytes_mut()),
-    };
-    let Ok(mut packet) = packet else { return frame };
+    // What the disk has read is of no interest here.
+    let want = if matches!(reply, Reply::AtaData { .. }) { ATA_HEADER_LEN } else { HEAD };
+    head::edit(&mut frame, want, |head| {
+        let packet = match reply {
+            // A frame of an unknown command or version may be too short for an argument.
+            Reply::Refused(_) if kept == HEADER_LEN => PacketMut::parse_headers(head),
+            _ => PacketMut::parse(head),
+        };
+        if let Ok(packet) = packet {
+            fill(packet, link, target, reply);
+        }
+    });
+    frame
+}
+
+/// Writes headers, registers and what else a reply holds besides data.
+fn fill(mut packet: PacketMut<'_>, link: &LinkInfo, target: &Target, reply: Reply) {
+    let own = target.address();
+    let state = target.state();
     match reply {
         Reply::Refused(code) => packet.refuse(link.mac, own, code),
         _ => packet.respond(link.mac, own),
@@ -104,30 +117,27 @@ pub(crate) fn write<F: Frame>(mut frame: F, link: &LinkInfo, target: &Target, re
         ArgMut::Reserve(arg, payload) => arg.count = list(payload, &state.reserve, |mac| mac),
         ArgMut::Unknown(_) => {}
     }
-    frame
 }
 
 /// The length of an error reply and what it keeps of the request: the fixed argument of a known command, never its data.
-fn refusal_len<F: Frame>(frame: &mut F, target: &Target) -> (usize, usize) {
-    match PacketMut::parse(frame.bytes_mut()).map(|packet| packet.arg) {
-        Ok(ArgMut::Ata(..)) => (ATA_HEADER_LEN, ATA_HEADER_LEN),
-        Ok(ArgMut::Config(..)) => (CONFIG_HEADER_LEN + target.state().config.len(), CONFIG_HEADER_LEN),
-        Ok(ArgMut::Mask(..)) => (MASK_HEADER_LEN, MASK_HEADER_LEN),
-        Ok(ArgMut::Reserve(..)) => {
+fn refusal_len<F: Frame>(frame: &F, target: &Target) -> (usize, usize) {
+    match Packet::parse(frame.bytes()).map(|packet| packet.arg) {
+        Ok(Arg::Ata(..)) => (ATA_HEADER_LEN, ATA_HEADER_LEN),
+        Ok(Arg::Config(..)) => (CONFIG_HEADER_LEN + target.state().config.len(), CONFIG_HEADER_LEN),
+        Ok(Arg::Mask(..)) => (MASK_HEADER_LEN, MASK_HEADER_LEN),
+        Ok(Arg::Reserve(..)) => {
             let list = target.state().reserve.len() * size_of::<MacAddr>();
             (RESERVE_HEADER_LEN + list, RESERVE_HEADER_LEN)
         }
-        Ok(ArgMut::Unknown(_)) | Err(_) => (HEADER_LEN, HEADER_LEN),
+        Ok(Arg::Unknown(_)) | Err(_) => (HEADER_LEN, HEADER_LEN),
     }
 }
 
 /// Makes the frame `len` bytes long, at least 60, and zeroes what lies after the first `kept`.
 fn shape<F: Frame>(frame: &mut F, len: usize, kept: usize) {
     frame.set_len(len.max(MIN_FRAME).min(frame.capacity()));
-    if kept < len.max(MIN_FRAME)
-        && let Some(rest) = frame.bytes_mut().get_mut(kept..)
-    {
-        rest.fill(0);
+    if kept < len.max(MIN_FRAME) {
+        head::zero_behind(frame, kept);
     }
 }
 
@@ -164,8 +174,10 @@ pub(crate) fn advertise<F: Frame>(mut frame: F, link: &LinkInfo, target: &Target
     let room = (link.mtu as usize + ETH_HEADER_LEN).min(frame.capacity());
     let string = &string[..string.len().min(room.saturating_sub(CONFIG_HEADER_LEN))];
     frame.set_len((CONFIG_HEADER_LEN + string.len()).max(MIN_FRAME).min(room));
-    let written =
-        build_advertisement(frame.bytes_mut(), to, link.mac, target.address(), info(link, target), string);
+    let info = info(link, target);
+    let written = head::edit(&mut frame, HEAD, |head| {
+        build_advertisement(head, to, link.mac, target.address(), info, string)
+    });
     frame.set_len(written.unwrap_or(0));
     frame
 }

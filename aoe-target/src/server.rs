@@ -3,17 +3,19 @@
 //! A disk belongs to one server, and a server may have any number of links and disks, so the data path has no lock, and the order of
 //! arrival at a disk is kept over all of its links. To use more processors, run more servers, each in a thread with its own disks.
 
+mod route;
+
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use aoe_wire::{Address, MacAddr, Packet};
-use bdev::{DeviceInfo, IoBuf, IoQueue};
+use aoe_wire::{Address, MacAddr};
+use bdev::{DeviceInfo, IoQueue};
 
 use crate::bucket::Bucket;
 use crate::export::{Export, SaveState};
 use crate::port::Port;
-use crate::{Frame, Link, ServerStats, Target};
+use crate::{Link, ServerStats, Target};
 
 /// Requests that are taken before the links are left alone, over all targets. The backlog then stays with the links, where the
 /// network's own back-pressure works; a link's pool must hold a few more frames than this.
@@ -22,10 +24,19 @@ pub const MAX_REQUESTS: usize = 1024;
 /// Answers to wildcard requests per second: well above a discovery storm, and too few to flood somebody with.
 const WILDCARDS_PER_SECOND: u32 = 2_000;
 
+/// How often the disk of a target is looked at that has nothing to do.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Serves targets on links. Waits for nothing and knows no clock: the caller does, see [`turn`](Self::turn).
 pub struct Server<L: Link> {
     ports: Vec<Port<L>>,
-    exports: Vec<(Export<L::Frame>, Vec<LinkId>)>,
+    exports: Vec<Export<L::Frame>>,
+    /// Exports with requests that were taken and not answered: the only ones that a turn touches.
+    busy: Vec<usize>,
+    /// Those requests, over all exports.
+    in_flight: usize,
+    /// When the disks of the other exports are looked at.
+    next_look: Duration,
     wildcards: Bucket,
     stats: ServerStats,
     conflict: Option<(Address, MacAddr)>,
@@ -89,6 +100,9 @@ impl<L: Link> Server<L> {
         Self {
             ports: Vec::new(),
             exports: Vec::new(),
+            busy: Vec::new(),
+            in_flight: 0,
+            next_look: Duration::ZERO,
             wildcards: Bucket::new(WILDCARDS_PER_SECOND),
             stats: ServerStats::default(),
             conflict: None,
@@ -120,36 +134,39 @@ impl<L: Link> Server<L> {
         if address.is_wildcard() {
             return Err(AddError::Wildcard(address));
         }
-        let taken = |(export, on): &(Export<L::Frame>, Vec<LinkId>)| {
-            export.target.address() == address && on.iter().any(|link| links.contains(link))
-        };
-        if self.exports.iter().any(taken) {
+        let port = |link: &LinkId| self.ports.get(link.0);
+        if links.iter().filter_map(port).any(|port| port.routes.find(address).is_some()) {
             return Err(AddError::AddressInUse(address));
         }
-        self.exports.push((Export::new(target, queue, save), links.to_vec()));
-        Ok(TargetId(self.exports.len() - 1))
+        let number = self.exports.len();
+        self.exports.push(Export::new(target, queue, save));
+        for link in links {
+            if let Some(port) = self.ports.get_mut(link.0) {
+                port.routes.add(address, number);
+            }
+        }
+        Ok(TargetId(number))
     }
 
     /// Tells a target that its disk has become what `disk` says, usually larger. It is advertised when that is news; the Linux
     /// driver reads the new size when the device is next opened.
     pub fn set_disk(&mut self, id: TargetId, disk: DeviceInfo) {
         let Self { ports, exports, stats, .. } = self;
-        let Some((export, links)) = exports.get_mut(id.0) else { return };
-        if *export.target.disk() == disk {
+        let Some(Export { target, .. }) = exports.get_mut(id.0) else { return };
+        if *target.disk() == disk {
             return;
         }
-        export.target.set_disk(disk);
-        for link in links.iter() {
-            if let Some(port) = ports.get_mut(link.0).filter(|port| port.info.up) {
-                advertise(&export.target, port, stats);
-            }
+        target.set_disk(disk);
+        let serves = |port: &Port<L>| port.info.up && port.routes.find(target.address()) == Some(id.0);
+        for port in ports.iter_mut().filter(|port| serves(port)) {
+            advertise(target, port, stats);
         }
     }
 
     /// A target.
     #[must_use]
     pub fn target(&self, id: TargetId) -> Option<&Target> {
-        self.exports.get(id.0).map(|(export, _)| &export.target)
+        self.exports.get(id.0).map(|export| &export.target)
     }
 
     /// A link.
@@ -178,7 +195,10 @@ impl<L: Link> Server<L> {
     /// what they have finished, sends. `now` is the time since any fixed moment.
     ///
     /// Call it again at once until [`Progress::is_idle`]; then wait until one of [`events`](Self::events) is readable, for a few
-    /// milliseconds at most when [`Progress::stalled`].
+    /// milliseconds at most when [`Progress::stalled`], else for a second or so: disks that have something to do of their own accord,
+    /// as one behind a network has, are looked at once a second while they are at rest.
+    ///
+    /// A turn costs what is to be done, however many targets there are: one at rest costs nothing but that look.
     ///
     /// # Errors
     ///
@@ -190,11 +210,12 @@ impl<L: Link> Server<L> {
             progress.received += self.receive(at)?;
         }
         self.stats.rx_runs += u64::from(progress.received != 0);
-        for (export, _) in &mut self.exports {
-            export.run(&mut self.ports, &mut self.stats)?;
-            progress.in_flight += export.load();
-            progress.stalled |= export.is_stalled();
+        if now >= self.next_look {
+            self.next_look = now + LOOK;
+            self.look();
         }
+        progress.stalled |= self.run()?;
+        progress.in_flight = self.in_flight;
         for port in &mut self.ports {
             let waiting = port.tx.len();
             if waiting != 0 {
@@ -207,15 +228,16 @@ impl<L: Link> Server<L> {
         Ok(progress)
     }
 
-    /// What to wait for: links that have frames, unless there is no room for them, and disks that have finished something.
+    /// What to wait for: links that have frames, unless there is no room for them, and disks that have finished something. Only disks
+    /// with requests in flight are among them, so ask anew before each wait.
     pub fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let listening = self.has_room();
         let links = self.ports.iter().filter(move |_| listening).filter_map(|port| port.link.event());
-        links.chain(self.exports.iter().filter_map(|(export, _)| export.event()))
+        links.chain(self.busy.iter().filter_map(|number| self.exports[*number].event()))
     }
 
     fn has_room(&self) -> bool {
-        self.receiving && self.exports.iter().map(|(export, _)| export.load()).sum::<usize>() < MAX_REQUESTS
+        self.receiving && self.in_flight < MAX_REQUESTS
     }
 
     /// Receives on a link, unless there is no room, and judges what arrived by the link as it then is.
@@ -236,60 +258,46 @@ impl<L: Link> Server<L> {
         result.map(|()| received)
     }
 
-    /// Gives a frame to its target, or a copy to each target that a wildcard matches.
-    fn route(&mut self, at: usize, frame: L::Frame) {
-        let Ok(Packet { eth, aoe, .. }) = Packet::parse_headers(frame.bytes()) else {
-            return self.ports[at].link.recycle(frame);
-        };
-        let address = aoe.address();
-        if aoe.ver_flags.is_response() {
-            let foreign = eth.src != self.ports[at].info.mac;
-            if foreign
-                && self
-                    .exports
-                    .iter()
-                    .any(|(e, on)| e.target.address() == address && on.contains(&LinkId(at)))
-            {
-                self.stats.address_conflicts += 1;
-                self.conflict = Some((address, eth.src));
-            }
-            return self.ports[at].link.recycle(frame);
-        }
-        let wildcard = address.is_wildcard();
-        if wildcard && !self.wildcards.has_any() {
-            self.stats.wildcards_dropped += 1;
-            return self.ports[at].link.recycle(frame);
-        }
-        let Self { ports, exports, stats, .. } = self;
-        let replies = ports[at].tx.len();
-        let mut matching = exports
-            .iter_mut()
-            .filter(|(export, on)| address.matches(export.target.address()) && on.contains(&LinkId(at)))
-            .peekable();
-        let mut frame = Some(frame);
-        while let Some((export, _)) = matching.next() {
-            let one = match matching.peek() {
-                None => frame.take(),
-                Some(_) => frame.as_ref().and_then(|frame| copy(frame, &mut ports[at].link)),
-            };
-            match one {
-                Some(one) => export.receive(at, one, ports, stats),
-                None => stats.no_frame += 1,
+    /// Runs the exports that have requests. Whether one of them waits for something that no event tells of.
+    fn run(&mut self) -> io::Result<bool> {
+        let Self { ports, exports, busy, in_flight, stats, .. } = self;
+        let (mut stalled, mut next) = (false, 0);
+        while let Some(number) = busy.get(next) {
+            let export = &mut exports[*number];
+            let before = export.load();
+            let result = export.run(ports, stats);
+            let load = export.load();
+            *in_flight = *in_flight + load - before;
+            result?;
+            stalled |= export.is_stalled();
+            if load == 0 {
+                export.busy = false;
+                busy.swap_remove(next);
+            } else {
+                next += 1;
             }
         }
-        if let Some(frame) = frame {
-            ports[at].link.recycle(frame);
-        }
-        if wildcard {
-            self.wildcards.spend(self.ports[at].tx.len() - replies);
+        Ok(stalled)
+    }
+
+    /// Has the next run look at every disk: some have something to do of their own accord.
+    #[cold]
+    fn look(&mut self) {
+        let Self { exports, busy, .. } = self;
+        for (number, export) in exports.iter_mut().enumerate().filter(|(_, export)| !export.busy) {
+            export.busy = true;
+            busy.push(number);
         }
     }
 
     fn advertise(&mut self, at: usize) {
         let Self { ports, exports, stats, .. } = self;
-        for (export, _) in exports.iter().filter(|(_, on)| on.contains(&LinkId(at))) {
-            advertise(&export.target, &mut ports[at], stats);
+        let port = &mut ports[at];
+        let routes = std::mem::take(&mut port.routes);
+        for number in routes.iter() {
+            advertise(&exports[number].target, port, stats);
         }
+        port.routes = routes;
     }
 }
 
@@ -303,17 +311,4 @@ fn advertise<L: Link>(target: &Target, port: &mut Port<L>, stats: &mut ServerSta
             None => stats.no_frame += 1,
         }
     }
-}
-
-/// A copy of a wildcard request: its first piece, which holds all that such a request can mean.
-fn copy<L: Link>(frame: &L::Frame, link: &mut L) -> Option<L::Frame> {
-    let bytes = frame.bytes();
-    let mut copy = link.alloc()?;
-    if copy.capacity() < bytes.len() {
-        link.recycle(copy);
-        return None;
-    }
-    copy.set_len(bytes.len());
-    copy.bytes_mut().copy_from_slice(bytes);
-    Some(copy)
 }

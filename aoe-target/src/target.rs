@@ -17,7 +17,7 @@ use bdev::{DeviceInfo, Done, Extent, Features, Io, Op};
 use crate::ata::{self, Begin};
 use crate::query::{self, Query};
 use crate::reply::{self, Reply};
-use crate::{Frame, Identity, LinkInfo, State, Stats, mask, reserve};
+use crate::{Frame, Identity, LinkInfo, State, Stats, head, mask, reserve};
 
 /// Settings of a target that do not change while it runs.
 #[derive(Clone, Debug)]
@@ -122,8 +122,8 @@ impl Target {
 
     /// Judges a frame that arrived on a link described by `link`. Anything may be in the frame.
     pub fn handle<F: Frame>(&mut self, link: &LinkInfo, frame: F) -> Step<F> {
-        let len = frame.segments().map(<[u8]>::len).sum();
-        let Some(plan) = self.judge(link, frame.bytes(), len, fitting(link, &frame)) else {
+        let (len, fits) = (head::len(&frame), fitting(link, &frame));
+        let Some(plan) = head::view(&frame, |head| self.judge(link, head, len, fits)) else {
             self.stats.ignored += 1;
             return Step::Ignore(frame);
         };
@@ -152,21 +152,29 @@ impl Target {
             return self.reply(link, frame, Reply::AtaFailed(ata::error_register(op, status)));
         }
         let fits = fitting(link, &frame);
-        let Ok(PacketMut { arg: ArgMut::Ata(arg, payload), .. }) = PacketMut::parse(frame.bytes_mut()) else {
+        // The ranges of a TRIM say what is left to be done; of other commands only the registers are wanted.
+        let want = if op == Op::Discard { ATA_HEADER_LEN + SECTOR } else { ATA_HEADER_LEN };
+        let next = head::edit(&mut frame, want, |head| match PacketMut::parse(head) {
+            Ok(PacketMut { arg: ArgMut::Ata(arg, payload), .. }) => {
+                Some((ata::next_part(arg, payload, extent, fits), arg.command(), ata::good_count(arg)))
+            }
+            _ => None,
+        });
+        let Some((part, command, count)) = next else {
             return Step::Ignore(frame); // not a frame that `handle` submitted
         };
-        if let Some((op, extent)) = ata::next_part(arg, payload, extent, fits) {
+        if let Some((op, extent)) = part {
             return submit(frame, op, extent, extent.lba..extent.end());
         }
         // A write says by itself that it must be durable; a discard cannot.
         if op == Op::Discard && !self.write_cache && self.disk.features.contains(Features::FLUSH) {
             return submit(frame, Op::Flush, Extent::default(), 0..0);
         }
-        let reply = match ata::action(arg.command()) {
+        let reply = match ata::action(command) {
             // The MTU has shrunk meanwhile: all of the data or none.
             ata::Action::Read(_) if extent.sectors > fits.into() => Reply::AtaFailed(AtaError::ABRT),
             ata::Action::Read(_) => Reply::AtaData { len: extent.bytes() },
-            _ => Reply::AtaGood { count: ata::good_count(arg) },
+            _ => Reply::AtaGood { count },
         };
         self.reply(link, frame, reply)
     }
@@ -179,9 +187,11 @@ impl Target {
         frame: F,
         save: &mut dyn FnMut(&State) -> io::Result<()>,
     ) -> Step<F> {
-        let Ok(packet) = Packet::parse(frame.bytes()) else { return Step::Ignore(frame) };
-        let wildcard = packet.aoe.address().is_wildcard();
-        let (next, mut reply) = self.changed(link, &packet);
+        let asked = head::view(&frame, |head| {
+            let packet = Packet::parse(head).ok()?;
+            Some((packet.aoe.address().is_wildcard(), self.changed(link, &packet)))
+        });
+        let Some((wildcard, (next, mut reply))) = asked else { return Step::Ignore(frame) };
         if next != self.state {
             match save(&next) {
                 Ok(()) => self.state = next,

@@ -4,9 +4,11 @@ mod common;
 
 use std::collections::HashMap;
 
+use aoe_link::MemLink;
 use aoe_target::bdev::testing::{Fault, Faults, Faulty, Reorder};
 use aoe_target::bdev::{Inline, MemDisk};
-use aoe_target::{Status, TargetOptions};
+use aoe_target::{Link, Status, TargetOptions};
+use common::pieces::CutLink;
 use common::{HOST, OWN, World, ata, registers, tag};
 use proptest::prelude::*;
 
@@ -36,12 +38,13 @@ enum Act {
     Turn,
 }
 
-fn act() -> impl Strategy<Value = Act> {
+/// Requests of up to `most` sectors, and some of more.
+fn act(most: u8) -> impl Strategy<Value = Act> {
     let lba = 0..SECTORS + 4;
     prop_oneof![
-        4 => (lba.clone(), 0..4u8).prop_map(|(lba, count)| Act::Read { lba, count }),
-        4 => (lba.clone(), 0..4u8, 1..=255u8).prop_map(|(lba, count, fill)| Act::Write { lba, count, fill }),
-        1 => (lba.clone(), 0..9u8).prop_map(|(lba, count)| Act::Verify { lba, count }),
+        4 => (lba.clone(), 0..=most + 1).prop_map(|(lba, count)| Act::Read { lba, count }),
+        4 => (lba.clone(), 0..=most + 1, 1..=255u8).prop_map(|(lba, count, fill)| Act::Write { lba, count, fill }),
+        1 => (lba.clone(), 0..3 * most).prop_map(|(lba, count)| Act::Verify { lba, count }),
         1 => prop::collection::vec((lba, 0..4u16), 0..6).prop_map(|ranges| Act::Trim { ranges }),
         1 => Just(Act::Flush),
         2 => Just(Act::Repeat),
@@ -118,47 +121,63 @@ impl Model {
     }
 }
 
+/// Carries out `acts` on a disk whose queue shuffles and refuses, and on a model, and compares.
+fn agree<L: Link>(wrap: impl Fn(MemLink) -> L, acts: &[(Act, usize)], seed: u64, mtu: u32, max: u8) {
+    let faults = Faults::default();
+    faults.add(Fault::full().every(3));
+    let disk = Reorder::new(Faulty::new(Inline::new(MemDisk::new(SECTORS as usize)), &faults), seed);
+    let mut model = Model { disk: vec![0; SECTORS as usize * 512], max };
+    let mut world = World::over(wrap, &disk, 2, mtu, TargetOptions::new(OWN));
+    let mut expected = HashMap::new();
+    let mut last = Act::Flush;
+    for (number, (act, host)) in acts.iter().enumerate() {
+        let tag = u32::try_from(number).unwrap();
+        let act = if matches!(act, Act::Repeat) { last.clone() } else { act.clone() };
+        if let Some((mut frame, reply)) = model.arrive(&act, tag) {
+            frame[3] = u8::try_from(*host).unwrap();
+            if frame.len() > mtu as usize + 14 {
+                continue;
+            }
+            world.send(*host, &frame);
+            expected.insert(tag, reply);
+            last = act;
+        }
+        let _ = world.turn();
+        check(&mut world, &mut expected);
+    }
+    for _ in 0..2_000 {
+        if world.turn().in_flight == 0 {
+            break;
+        }
+    }
+    check(&mut world, &mut expected);
+    assert!(expected.is_empty(), "requests without a reply: {:?}", expected.keys());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_request_gets_one_reply_that_agrees_with_arrival_order(
-        acts in prop::collection::vec((act(), 0..2usize), 1..120),
+        acts in prop::collection::vec((act(2), 0..2usize), 1..120),
         seed: u64,
         jumbo: bool,
     ) {
-        let faults = Faults::default();
-        faults.add(Fault::full().every(3));
-        let disk = Reorder::new(Faulty::new(Inline::new(MemDisk::new(SECTORS as usize)), &faults), seed);
-        let mtu = if jumbo { 2_200 } else { 1_500 };
-        let mut model = Model { disk: vec![0; SECTORS as usize * 512], max: if jumbo { 4 } else { 2 } };
-        let mut world = World::new(&disk, 2, mtu, TargetOptions::new(OWN));
-        let mut expected = HashMap::new();
-        let mut last = Act::Flush;
-        for (number, (act, host)) in acts.iter().enumerate() {
-            let tag = u32::try_from(number).unwrap();
-            let act = if matches!(act, Act::Repeat) { last.clone() } else { act.clone() };
-            if let Some((mut frame, reply)) = model.arrive(&act, tag) {
-                frame[3] = u8::try_from(*host).unwrap();
-                if frame.len() > mtu as usize + 14 {
-                    continue;
-                }
-                world.send(*host, &frame);
-                expected.insert(tag, reply);
-                last = act;
-            }
-            let _ = world.turn();
-            check(&mut world, &mut expected);
-        }
-        for _ in 0..2_000 {
-            if world.turn().in_flight == 0 { break; }
-        }
-        check(&mut world, &mut expected);
-        prop_assert!(expected.is_empty(), "requests without a reply: {:?}", expected.keys());
+        let (mtu, max) = if jumbo { (2_200, 4) } else { (1_500, 2) };
+        agree(|link| link, &acts, seed, mtu, max);
+    }
+
+    #[test]
+    fn so_does_every_request_of_up_to_17_sectors_in_frames_of_several_pieces(
+        acts in prop::collection::vec((act(17), 0..2usize), 1..60),
+        seed: u64,
+        cut in prop_oneof![Just([3620; 3]), (36..600usize, 1..3000usize).prop_map(|(first, second)| [first, second, 9014])],
+    ) {
+        agree(|link| CutLink::new(link, cut), &acts, seed, 9_000, 17);
     }
 }
 
-fn check(world: &mut World, expected: &mut HashMap<u32, Expected>) {
+fn check<L: Link>(world: &mut World<L>, expected: &mut HashMap<u32, Expected>) {
     for host in 0..world.hosts.len() {
         for reply in world.received(host) {
             let (wanted, data) = expected.remove(&tag(&reply)).expect("one reply for each request");

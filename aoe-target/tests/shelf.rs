@@ -191,6 +191,17 @@ fn another_station_that_answers_for_our_address_is_noticed() {
 }
 
 #[test]
+fn what_our_links_hear_from_each_other_on_one_segment_is_no_conflict() {
+    let disk = disk();
+    let mut world = World::new(&disk, 2, 1500, TargetOptions::new(OWN));
+    let second = world.server.link(world.links[1]).unwrap().info().mac;
+    let mut advertisement = request_to(MacAddr::BROADCAST, second, [0, 7, 3], 1, 0, &[0; 8]);
+    advertisement[14] = 0x18;
+    assert!(world.ask(&advertisement).is_empty());
+    assert_eq!(world.server.take_conflict(), None);
+}
+
+#[test]
 fn our_own_replies_are_no_conflict() {
     let disk = disk();
     let mut world = World::new(&disk, 1, 1500, TargetOptions::new(OWN));

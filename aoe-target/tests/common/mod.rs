@@ -1,6 +1,9 @@
 //! A world in memory: one server, links whose other ends the test holds, frames written by hand.
 #![expect(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod frames;
+pub(crate) mod pieces;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -15,9 +18,10 @@ pub(crate) const HOST: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xa1]);
 pub(crate) const OTHER: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x0c]);
 pub(crate) const OWN: Address = Address::new(7, 3);
 
-pub(crate) struct World {
-    pub(crate) server: Server<MemLink>,
+pub(crate) struct World<L: Link = MemLink> {
+    pub(crate) server: Server<L>,
     pub(crate) hosts: Vec<MemLink>,
+    pub(crate) links: Vec<LinkId>,
     pub(crate) target: TargetId,
     pub(crate) now: Duration,
 }
@@ -25,18 +29,31 @@ pub(crate) struct World {
 impl World {
     /// One target on `links` links of MTU `mtu`, served from `disk`.
     pub(crate) fn new(disk: &dyn Backend<BytesMut>, links: usize, mtu: u32, options: TargetOptions) -> Self {
+        Self::over(|link| link, disk, links, mtu, options)
+    }
+}
+
+impl<L: Link> World<L> {
+    /// The same, with each link wrapped.
+    pub(crate) fn over(
+        wrap: impl Fn(MemLink) -> L,
+        disk: &dyn Backend<L::Frame>,
+        links: usize,
+        mtu: u32,
+        options: TargetOptions,
+    ) -> Self {
         let mut server = Server::new();
         let (mut hosts, mut ids) = (Vec::new(), Vec::<LinkId>::new());
         for number in 0..links {
             let ours = MacAddr([2, 0, 0, u8::try_from(number).unwrap(), 7, 3]);
             let (ours, theirs) = MemLink::pair(ours, HOST, mtu);
-            ids.push(server.add_link(ours));
+            ids.push(server.add_link(wrap(ours)));
             hosts.push(theirs);
         }
         let target = Target::new(options, disk.info(), State::default());
         let queue = disk.open_queue(64).unwrap();
         let target = server.add_target(target, queue, Box::new(|_| Ok(())), &ids).unwrap();
-        let mut world = Self { server, hosts, target, now: Duration::ZERO };
+        let mut world = Self { server, hosts, links: ids, target, now: Duration::ZERO };
         let _ = world.turn();
         for host in 0..links {
             world.received(host);

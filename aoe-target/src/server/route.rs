@@ -1,0 +1,91 @@
+//! From a frame that has arrived to the targets that it is for.
+
+use aoe_wire::{Address, Packet};
+use bdev::IoBuf;
+
+use super::Server;
+use crate::{Frame, Link, head};
+
+impl<L: Link> Server<L> {
+    /// Gives a frame to its target, or a copy to each target that a wildcard matches.
+    pub(super) fn route(&mut self, at: usize, frame: L::Frame) {
+        let port = &mut self.ports[at];
+        let Ok(Packet { eth, aoe, .. }) = Packet::parse_headers(frame.bytes()) else {
+            return port.link.recycle(frame);
+        };
+        let address = aoe.address();
+        if aoe.ver_flags.is_response() {
+            let (ours, from) = (port.routes.find(address).is_some(), eth.src);
+            port.link.recycle(frame);
+            // Two links on one segment hear each other's advertisements.
+            if ours && self.ports.iter().all(|port| port.info.mac != from) {
+                self.stats.address_conflicts += 1;
+                self.conflict = Some((address, from));
+            }
+        } else if address.is_wildcard() {
+            self.route_wildcard(at, address, frame);
+        } else if let Some(number) = port.routes.find(address) {
+            self.deliver(at, number, frame);
+        } else {
+            port.link.recycle(frame);
+        }
+    }
+
+    fn route_wildcard(&mut self, at: usize, address: Address, frame: L::Frame) {
+        if !self.wildcards.has_any() {
+            self.stats.wildcards_dropped += 1;
+            return self.ports[at].link.recycle(frame);
+        }
+        let replies = self.ports[at].tx.len();
+        let mut frame = Some(frame);
+        let mut next = self.ports[at].routes.matching(address, 0);
+        while let Some((place, number)) = next {
+            let port = &mut self.ports[at];
+            next = port.routes.matching(address, place + 1);
+            let one = match next {
+                None => frame.take(),
+                Some(_) => frame.as_ref().and_then(|frame| copy(frame, &mut port.link)),
+            };
+            match one {
+                Some(one) => self.deliver(at, number, one),
+                None => self.stats.no_frame += 1,
+            }
+        }
+        if let Some(frame) = frame {
+            self.ports[at].link.recycle(frame);
+        }
+        self.wildcards.spend(self.ports[at].tx.len() - replies);
+    }
+
+    /// Gives a frame to export number `number`.
+    fn deliver(&mut self, at: usize, number: usize, frame: L::Frame) {
+        let Self { ports, exports, busy, in_flight, stats, .. } = self;
+        let export = &mut exports[number];
+        let before = export.load();
+        export.receive(at, frame, ports, stats);
+        let load = export.load();
+        *in_flight = *in_flight + load - before;
+        if load != 0 && !export.busy {
+            export.busy = true;
+            busy.push(number);
+        }
+    }
+}
+
+/// A copy of a wildcard request: its beginning, which holds all that such a request can mean.
+fn copy<L: Link>(frame: &L::Frame, link: &mut L) -> Option<L::Frame> {
+    let mut copy = link.alloc()?;
+    let copied = head::view(frame, |bytes| {
+        let fits = bytes.len() <= copy.capacity();
+        if fits {
+            copy.set_len(bytes.len());
+            head::scatter(&mut copy, bytes);
+        }
+        fits
+    });
+    if copied {
+        return Some(copy);
+    }
+    link.recycle(copy);
+    None
+}
