@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | [`MemLink`] | between two ends in memory, for tests, benchmarks and embedders | |
 //! | `PnetLink` | through an Ethernet interface, by a pnet datalink channel | `pnet` (default) |
-//! | `PacketLink` | through an Ethernet interface of Linux, by a packet socket, many to a system call | `packet` (default) |
+//! | `PacketLink` | through an Ethernet interface of Linux, by a packet socket: in by a ring, out many to a system call | `packet` (default) |
+//! | `XdpLink` | through an Ethernet interface of Linux, by AF_XDP sockets, past the network stack | `xdp` (default) |
 //!
 //! A link owns the memory of its frames and never waits. It survives what an interface goes through (down, up, gone and back, another
 //! MTU or address, full queues): these show in [`LinkInfo`] and in [`LinkCounters`].
@@ -29,7 +30,11 @@
 //! ```
 #![deny(unsafe_code)]
 
+#[cfg(all(feature = "packet", feature = "pnet", feature = "xdp"))]
+mod choice;
 mod counters;
+#[cfg(any(feature = "pnet", all(feature = "packet", target_os = "linux")))]
+mod filter;
 mod mem;
 #[cfg(any(feature = "pnet", all(feature = "packet", target_os = "linux")))]
 mod netif;
@@ -37,9 +42,15 @@ mod netif;
 mod packet;
 #[cfg(feature = "pnet")]
 mod pnet;
+#[cfg(all(feature = "xdp", target_os = "linux", target_pointer_width = "64"))]
+mod xdp;
 
 pub use aoe_l2::{Frame, Link, LinkInfo};
+#[cfg(all(feature = "packet", feature = "pnet", feature = "xdp"))]
+pub use choice::{LinkKind, NetFrame, NetLink};
 pub use counters::LinkCounters;
+#[cfg(any(feature = "pnet", all(feature = "packet", target_os = "linux")))]
+pub use filter::Accept;
 pub use mem::MemLink;
 #[cfg(any(feature = "pnet", all(feature = "packet", target_os = "linux")))]
 pub use netif::{MIN_MTU, NetifOptions, OpenError};
@@ -47,6 +58,8 @@ pub use netif::{MIN_MTU, NetifOptions, OpenError};
 pub use packet::PacketLink;
 #[cfg(feature = "pnet")]
 pub use pnet::PnetLink;
+#[cfg(all(feature = "xdp", target_os = "linux", target_pointer_width = "64"))]
+pub use xdp::{XdpError, XdpFrame, XdpLink, XdpMode};
 
 use aoe_wire::{ETH_HEADER_LEN, ETHERTYPE};
 

@@ -4,6 +4,7 @@ mod error;
 mod interface;
 #[cfg(target_os = "linux")]
 mod linux;
+mod lull;
 mod pool;
 #[cfg(not(target_os = "linux"))]
 mod portable;
@@ -23,11 +24,16 @@ pub use self::error::OpenError;
 pub(crate) use self::interface::Interface;
 #[cfg(target_os = "linux")]
 pub(crate) use self::linux::Port;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use self::linux::attach_filter;
+pub(crate) use self::lull::Lull;
 pub(crate) use self::pool::Pool;
+#[cfg(all(feature = "xdp", target_os = "linux", target_pointer_width = "64"))]
+pub(crate) use self::pool::VLAN_TAG;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use self::portable::Port;
 use self::throttle::Throttle;
-use crate::LinkCounters;
+use crate::{Accept, LinkCounters};
 
 /// The smallest MTU, in bytes, that an interface is opened with: one sector behind the AoE and ATA headers.
 pub const MIN_MTU: u32 = 548;
@@ -38,31 +44,42 @@ const PATIENCE: Duration = Duration::from_millis(5);
 /// When a refused frame is tried again.
 const RETRY: Duration = Duration::from_millis(1);
 
+/// While frames keep coming, the interface is looked at when so many calls have received some.
+const LOOK_EVERY: u32 = 16;
+
 /// How an interface is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetifOptions {
-    /// Bytes of receive buffer to ask the kernel for. The link's `recv_buffer` tells what it granted. Default 8 MiB.
+    /// Bytes of receive buffer to ask the kernel for, of which a `PacketLink` takes 16 MiB at most. The link's `recv_buffer` tells what
+    /// it granted. Default 8 MiB.
     pub recv_buffer: usize,
     /// Address alignment of byte 36 of every frame in bytes, rounded up to a power of two, at most 64 KiB. Default 512.
     pub payload_align: usize,
     /// Frames that can be out at the same time, at least 1. They are allocated when first needed. Default 1280,
     /// some more than the 1024 requests that a target's server takes.
     pub pool: usize,
+    /// The frames that arrive. Default all.
+    pub accept: Accept,
 }
 
 impl Default for NetifOptions {
     fn default() -> Self {
-        Self { recv_buffer: 8 << 20, payload_align: 512, pool: 1280 }
+        Self { recv_buffer: 8 << 20, payload_align: 512, pool: 1280, accept: Accept::All }
     }
 }
 
 /// How a link moves frames; all else is the same for each. No method waits.
 pub(crate) trait Traffic: Sized {
-    /// Frames that one call of [`receive`](Self::receive) delivers at most.
-    const BURST: usize;
+    /// Moves frames between `port` and `interface` from now on.
+    fn open(port: &Port, name: &str, interface: &Interface, options: &NetifOptions) -> io::Result<Self>;
 
-    /// Moves frames between `port` and `interface` from now on. Frames that wait in the port are kept.
-    fn attach(port: &Port, name: &str, interface: &Interface) -> io::Result<Self>;
+    /// The same for another `interface`, which has taken the place of the first. Frames that wait in the port are kept.
+    fn attach(&mut self, port: &Port, name: &str, interface: &Interface) -> io::Result<()>;
+
+    /// Bytes of receive buffer, when it is not the socket's that counts.
+    fn recv_buffer(&self) -> Option<usize> {
+        None
+    }
 
     /// Appends AoE frames to `rx`. Frames may come before an error, which says nothing of those behind it.
     fn receive(
@@ -92,12 +109,17 @@ pub(crate) struct Netif<T> {
     counters: LinkCounters,
     overflow: Cell<u64>,
     troubles: Throttle,
+    lull: Lull,
+    /// Nothing arrived the last time, and whoever waits now sleeps.
+    resting: bool,
+    /// Of `recv`.
+    calls: u32,
 }
 
 impl<T: Traffic> Netif<T> {
-    pub(crate) fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError> {
-        let (port, interface) = Port::open(name, options.recv_buffer)?;
-        let traffic = T::attach(&port, name, &interface).map_err(|source| match source.kind() {
+    pub(crate) fn open(name: &str, options: &NetifOptions) -> Result<Self, OpenError> {
+        let (port, interface) = Port::open(name, options)?;
+        let traffic = T::open(&port, name, &interface, options).map_err(|source| match source.kind() {
             io::ErrorKind::PermissionDenied => OpenError::Permission { name: name.to_owned() },
             _ => OpenError::Io { name: name.to_owned(), action: "bind a raw socket to it", source },
         })?;
@@ -121,6 +143,9 @@ impl<T: Traffic> Netif<T> {
             counters: LinkCounters::default(),
             overflow: Cell::new(0),
             troubles: Throttle::default(),
+            lull: Lull::default(),
+            resting: true,
+            calls: 0,
         })
     }
 
@@ -129,12 +154,12 @@ impl<T: Traffic> Netif<T> {
     }
 
     pub(crate) fn recv_buffer(&self) -> usize {
-        self.port.recv_buffer()
+        self.traffic.recv_buffer().unwrap_or_else(|| self.port.recv_buffer())
     }
 
     pub(crate) fn counters(&self) -> LinkCounters {
         self.overflow.set(self.overflow.get() + self.port.take_overflow());
-        LinkCounters { rx_overflow: self.overflow.get(), ..self.counters }
+        LinkCounters { rx_overflow: self.overflow.get() + self.counters.rx_overflow, ..self.counters }
     }
 
     /// What a link called `link` shows of itself.
@@ -150,6 +175,24 @@ impl<T: Traffic> Netif<T> {
         self.port.event()
     }
 
+    /// The number of the interface, which changes when it is created anew.
+    #[cfg(all(feature = "xdp", target_os = "linux", target_pointer_width = "64"))]
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The packet socket.
+    #[cfg(all(feature = "xdp", target_os = "linux", target_pointer_width = "64"))]
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.port.socket()
+    }
+
+    /// Makes [`event`](Self::event) readable once, after `pause`.
+    #[cfg(all(feature = "xdp", target_os = "linux", target_pointer_width = "64"))]
+    pub(crate) fn wake_in(&mut self, pause: Duration) {
+        self.port.wake_in(pause);
+    }
+
     pub(crate) fn alloc(&mut self) -> Option<AlignedBuf> {
         self.pool.take()
     }
@@ -161,23 +204,31 @@ impl<T: Traffic> Netif<T> {
 
     pub(crate) fn recv(&mut self, rx: &mut Vec<AlignedBuf>) {
         // First, because the frames that follow must have room for the MTU that `info` tells.
-        if self.port.woken() || self.fell {
+        self.calls = self.calls.wrapping_add(1);
+        let due = self.resting || self.calls.is_multiple_of(LOOK_EVERY);
+        if due && self.port.woken() || self.fell {
             self.look();
         }
         let before = rx.len();
-        // Left alone, an error that came after the look above would keep the event readable for ever.
         if let Err(error) = self.traffic.receive(&self.port, &mut self.pool, rx, &mut self.counters)
             && !is_idle(&error)
         {
             self.fell |= self.tells_of_a_fall(&error);
         }
+        let arrived = rx.len() > before;
+        if !arrived && !self.pool.is_whole() {
+            // While frames are out, something else is waited for.
+            self.lull.sleep();
+        }
+        let awake = if arrived { self.lull.frames(Instant::now()) } else { self.lull.nothing() };
         if self.pool.is_exhausted() {
             self.port.listen(false);
-            self.port.set_busy(false);
-        } else if rx.len() == before {
-            self.port.set_busy(false);
-        } else if rx.len() - before == T::BURST {
-            self.port.set_busy(true);
+        }
+        self.port.set_busy(awake && !self.pool.is_exhausted());
+        self.resting = !arrived && !awake;
+        if self.resting {
+            // Left alone, an error that came after the look above would keep the event readable for ever.
+            self.fell |= self.port.take_error();
         }
     }
 
@@ -237,14 +288,11 @@ impl<T: Traffic> Netif<T> {
         if !seen.is_ethernet() {
             return None;
         }
-        if seen.index != self.index {
-            match T::attach(&self.port, &self.name, &seen) {
-                Ok(traffic) => self.traffic = traffic,
-                Err(error) => {
-                    warn!(interface = self.name, %error, "cannot move to the interface that was created anew");
-                    return None;
-                }
-            }
+        if seen.index != self.index
+            && let Err(error) = self.traffic.attach(&self.port, &self.name, &seen)
+        {
+            warn!(interface = self.name, %error, "cannot move to the interface that was created anew");
+            return None;
         }
         Some(seen)
     }

@@ -1,6 +1,8 @@
-//! [`PacketLink`]: an Ethernet interface through a Linux packet socket, many frames to a system call.
+//! [`PacketLink`]: an Ethernet interface through a Linux packet socket: frames come in by a ring, and leave many to a
+//! system call.
 
 mod batch;
+mod ring;
 mod sys;
 
 use std::collections::VecDeque;
@@ -10,17 +12,20 @@ use std::{fmt, io};
 use aoe_l2::{Link, LinkInfo};
 use bdev::AlignedBuf;
 
-use self::batch::Batches;
+pub(crate) use self::batch::Batches;
 use crate::LinkCounters;
 use crate::netif::{Netif, NetifOptions, OpenError};
 
 /// An Ethernet interface of a Linux system, opened by name.
 ///
-/// [`recv`](Link::recv) takes up to eight frames out of the socket by one system call, and [`send`](Link::send) gives it up to 64 by
-/// one; the link copies none of them. Frames go to the interface's driver past its queueing discipline (tc(8)).
+/// Frames arrive in a ring of memory that is shared with the kernel: [`recv`](Link::recv) copies up to 16 of them into frames of this
+/// link's pool, without a system call. One of more than 1,982 bytes is received from the socket instead, by one.
+/// [`send`](Link::send) gives the socket up to 64 frames by one system call and copies none. They go to the interface's driver past
+/// its queueing discipline (tc(8)).
 ///
-/// Only AoE frames for this host arrive: the interface is not made promiscuous, and a filter in the kernel keeps out its own outgoing
-/// frames, other hosts' frames (when somebody else makes it promiscuous) and frames of a VLAN that has no interface here.
+/// Only AoE frames for this host arrive, and of them those that [`NetifOptions::accept`] asks for: the interface is not made
+/// promiscuous, and a filter in the kernel keeps out all else: its own outgoing frames, other hosts' frames (when somebody else makes
+/// it promiscuous) and frames of a VLAN that has no interface here.
 ///
 /// **Every frame must come back**, through `send` or [`recycle`](Link::recycle): a frame dropped elsewhere is missing from the pool
 /// for good. A frame that was out while the MTU grew has the old, smaller capacity.
@@ -39,8 +44,9 @@ use crate::netif::{Netif, NetifOptions, OpenError};
 /// # Waiting
 ///
 /// [`event`](Link::event) becomes readable when frames can be received, when the interface may have changed, and when frames left in
-/// `tx` should be tried again; `recv`, then `send`, is the answer to each. After a full burst it stays readable until `recv` delivers
-/// nothing, so call that again before waiting. While the pool is exhausted, arriving frames do not make it readable.
+/// `tx` should be tried again; `recv`, then `send`, is the answer to each. While frames come close upon each other, it stays readable
+/// for 50 us after each, so that nobody falls asleep who would be woken at once. While the pool is exhausted, arriving frames do not
+/// make it readable.
 ///
 /// ```no_run
 /// use std::collections::VecDeque;
@@ -69,7 +75,7 @@ impl PacketLink {
     ///
     /// [`OpenError`], whose text names the interface and the remedy.
     pub fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError> {
-        Netif::open(name, options).map(Self)
+        Netif::open(name, &options).map(Self)
     }
 
     /// The interface's name.
@@ -78,8 +84,8 @@ impl PacketLink {
         self.0.name()
     }
 
-    /// Bytes of receive buffer that the kernel granted, as it counts them: each frame is charged with its bookkeeping, about twice its
-    /// length.
+    /// Bytes of the ring that frames arrive in, which are locked in memory: 2 KiB for each that may wait. The socket's own buffer, which
+    /// longer ones wait in, is as large as the system allows, up to the same size.
     #[must_use]
     pub fn recv_buffer(&self) -> usize {
         self.0.recv_buffer()

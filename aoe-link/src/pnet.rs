@@ -36,9 +36,9 @@ use crate::netif::{Netif, NetifOptions, OpenError};
 /// # Waiting
 ///
 /// On Linux [`event`](Link::event) becomes readable when frames can be received, when the interface may have changed, and when frames
-/// left in `tx` should be tried again; [`recv`](Link::recv), then `send`, is the answer to each. After a full burst it stays readable
-/// until `recv` delivers nothing, so call that again before waiting. While the pool is exhausted, arriving frames do not make it
-/// readable. Elsewhere there is no event: poll.
+/// left in `tx` should be tried again; [`recv`](Link::recv), then `send`, is the answer to each. While frames come close upon each
+/// other, it stays readable for 50 us after each. While the pool is exhausted, arriving frames do not make it readable. Elsewhere
+/// there is no event: poll.
 ///
 /// ```no_run
 /// use aoe_link::{NetifOptions, PnetLink};
@@ -66,7 +66,7 @@ impl PnetLink {
     ///
     /// [`OpenError`], whose text names the interface and the remedy.
     pub fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError> {
-        Netif::open(name, options).map(Self)
+        Netif::open(name, &options).map(Self)
     }
 
     /// The interface's name.

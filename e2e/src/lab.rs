@@ -35,10 +35,12 @@ pub struct Setup {
 }
 
 impl Default for Setup {
+    /// `$E2E_LINK` says by which link the target is to serve where a test does not.
     fn default() -> Self {
+        let link = std::env::var("E2E_LINK").map(|kind| vec!["--link".to_owned(), kind]);
         Self {
             mtu: 1500,
-            options: Vec::new(),
+            options: link.unwrap_or_default(),
             wrapper: Vec::new(),
             image: None,
             address: (7, 3),
@@ -164,6 +166,18 @@ impl Lab {
     #[track_caller]
     pub fn export(&mut self, path: &Path) {
         self.target.stop();
+        self.begin(path);
+    }
+
+    /// Starts the target again, which has ended.
+    #[track_caller]
+    pub fn revive(&mut self) {
+        let path = self.disk.path().to_owned();
+        self.begin(&path);
+    }
+
+    #[track_caller]
+    fn begin(&mut self, path: &Path) {
         self.target = self.setup.spawn(&self.dir, path);
         self.await_service();
     }

@@ -11,6 +11,8 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   vblade 7 3 eth0 disk.img
           Export disk.img as e7.3 on eth0. Linux initiators see /dev/etherd/e7.3.
+  vblade 7 3 eth0,eth1 disk.img
+          The same disk on two interfaces: initiators use both paths.
   vblade -r -m 02:00:00:00:00:a1 0 1 eth0 /dev/sdb
           Export a drive read-only, to one initiator.
   vblade -b 64 --sector-align --cache directsync 1 0 eth1 /dev/vg/guest
@@ -34,7 +36,7 @@ Try --help for more, with examples, and the manual: man 8 vblade";
 
 /// Export a file or block device to an Ethernet segment, over ATA over Ethernet (AoE)
 ///
-/// The disk is seen by every host on the interface's segment; AoE knows no passwords and no encryption. A host that mounts it for
+/// The disk is seen by every host on the segments of the interfaces; AoE knows no passwords and no encryption. A host that mounts it for
 /// writing must be the only one that mounts it, unless it uses a cluster file system.
 ///
 /// The first line on standard output, "pid N: eS.T, N sectors O_RDWR", says that the disk is served. Logs go to standard error. SIGTERM
@@ -52,7 +54,11 @@ pub(crate) struct Cli {
     #[arg(value_name = "slot", allow_negative_numbers = true)]
     pub(crate) slot: String,
 
-    /// Network interface: Ethernet, VLAN, bridge, bond, veth or tap, with an MTU of at least 548
+    /// Network interface: Ethernet, VLAN, bridge, bond, veth or tap, with an MTU of at least 548; or several, as eth0,eth1
+    ///
+    /// On several interfaces, of one segment or of more, the disk is one: requests that overlap run in order of arrival over all of
+    /// them, and initiators that see it by more than one path use all of these. All interfaces must be there at the start. One that is
+    /// lost later does not disturb the others, and serves again when it comes back.
     #[arg(value_name = "netif")]
     pub(crate) netif: String,
 
@@ -162,8 +168,9 @@ pub(crate) enum Cache {
 pub(crate) enum LinkKind {
     /// The fastest that works here
     Auto,
+    /// AF_XDP sockets, past the network stack (Linux; as root, or with CAP_NET_ADMIN and CAP_BPF besides CAP_NET_RAW)
+    Xdp,
     /// A packet socket, many frames to a system call (Linux)
-    #[cfg(target_os = "linux")]
     Packet,
     /// A datalink channel of pnet: portable, five system calls to a request
     Pnet,

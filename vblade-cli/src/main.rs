@@ -1,6 +1,6 @@
 //! `vblade`: exports a file or block device over ATA over Ethernet.
 //!
-//! The way of a start: [`cli`] is what was typed, [`options`] and [`source`] what it means; [`stack`] checks the file, the [`link`] is opened, [`claim`]
+//! The way of a start: [`cli`] is what was typed, [`options`] and [`source`] what it means; [`stack`] checks the file, the [`link`]s are opened, [`claim`]
 //! and [`probe`] ask whether the address is free here and elsewhere; only then the disk is [locked](lock) and opened for writing,
 //! [`privileges`] are given up and [`serve`] begins. [`state`] keeps what initiators set, [`report`] says what goes on. Whatever ends
 //! the program otherwise than asked is an [`error`].
@@ -66,8 +66,8 @@ fn run() -> Result<(), Error> {
 
     let signals = Signals::new().map_err(|source| Error::System { doing: "take over signals", source })?;
     Stack::check(&export)?;
-    let mut link = NetLink::open(export.link_kind, &export.netif, export.link)?;
-    let _claim = take_address(&export, &mut link)?;
+    let mut links = open_links(&export)?;
+    let _claims = take_address(&export, &mut links)?;
     let state = StateFile::locate(
         export.target.address,
         &export.source.path(),
@@ -86,16 +86,16 @@ fn run() -> Result<(), Error> {
     if let Err(error) = privileges::give_up() {
         warn!("privileges that are not needed any more could not be given up: {error}");
     }
-    report::warn_of_limits(&export, &stack, &link, &state);
-    report::announce(&export, &stack, &link);
+    report::warn_of_limits(&export, &stack, &links, &state);
+    report::announce(&export, &stack, &links);
 
-    let (address, netif) = (export.target.address, export.netif);
-    let polled = link.event().is_none();
+    let (address, netif) = (export.target.address, export.netifs.join(","));
+    let polled = links.iter().any(|link| link.event().is_none());
     let mut server = Server::new();
-    let link = server.add_link(link);
+    let links: Vec<_> = links.into_iter().map(|link| server.add_link(link)).collect();
     let target = Target::new(export.target, stack.info(), stored);
     let target = server
-        .add_target(target, queue, state.into_saver(), &[link])
+        .add_target(target, queue, state.into_saver(), &links)
         .map_err(|source| Error::Target { address, source })?;
 
     let served = serve::run(&mut server, &signals, polled, GRACE, |server| {
@@ -103,7 +103,7 @@ fn run() -> Result<(), Error> {
             server.set_disk(target, disk);
         }
     });
-    report::totals(&server, link, target);
+    report::totals(&server, &links, target);
     if let Ok(in_flight @ 1..) = served {
         serve::leave(server);
         return Err(Error::Unfinished { in_flight, seconds: GRACE.as_secs() });
@@ -113,26 +113,35 @@ fn run() -> Result<(), Error> {
     served.map(drop).map_err(|source| Error::Serve { address, netif, source })
 }
 
-/// Makes the address ours among the processes here, and asks whether it is free elsewhere.
-fn take_address(export: &Export, link: &mut NetLink) -> Result<Option<Claim>, Error> {
-    let (address, netif) = (export.target.address, &export.netif);
-    let claim =
-        Claim::take(address, netif).map_err(|source| Error::System { doing: "claim the address", source })?;
+fn open_links(export: &Export) -> Result<Vec<NetLink>, Error> {
+    let open = |netif: &String| NetLink::open(export.link_kind.into(), netif, export.link.clone());
+    Ok(export.netifs.iter().map(open).collect::<Result<_, _>>()?)
+}
+
+/// Makes the address ours on each interface among the processes here, and asks whether it is free elsewhere.
+fn take_address(export: &Export, links: &mut [NetLink]) -> Result<Vec<Claim>, Error> {
+    let (address, netifs) = (export.target.address, &export.netifs);
+    let mut claims = Vec::with_capacity(netifs.len());
+    for netif in netifs {
+        let claim = Claim::take(address, netif)
+            .map_err(|source| Error::System { doing: "claim the address", source })?;
+        match claim {
+            Some(claim) => claims.push(claim),
+            None if export.force => {}
+            None => return Err(Error::Served { address, netif: netif.clone() }),
+        }
+    }
     if export.force {
-        // Held if it is free, so that the next one is told.
-        return Ok(claim);
+        // Held where they are free, so that the next one is told.
+        return Ok(claims);
     }
-    if claim.is_none() {
-        return Err(Error::Served { address, netif: netif.clone() });
-    }
-    if !link.info().up {
+    for (netif, _) in netifs.iter().zip(&*links).filter(|(_, link)| !link.info().up) {
         info!(netif, "link is down: whether {address} is free there is not known");
-        return Ok(claim);
     }
-    let station = probe::station_at(address, link).map_err(|source| Error::Serve {
+    let station = probe::station_at(address, links).map_err(|source| Error::Serve {
         address,
-        netif: netif.clone(),
+        netif: netifs.join(","),
         source,
     })?;
-    station.map_or(Ok(claim), |station| Err(Error::Claimed { address, station }))
+    station.map_or(Ok(claims), |station| Err(Error::Claimed { address, station }))
 }

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use aoe_link::NetifOptions;
+use aoe_link::{Accept, NetifOptions};
 use aoe_target::{Address, Identity, MAX_REQUESTS, MacAddr, TargetOptions};
 use aoe_wire::{IdentityError, IdentityField, MacAddrError};
 
@@ -16,7 +16,9 @@ const SPARE_FRAMES: usize = 256;
 /// Everything about one export that can be known without opening anything.
 #[derive(Clone, Debug)]
 pub(crate) struct Export {
-    pub(crate) netif: String,
+    /// The interfaces, each once, at least one.
+    pub(crate) netifs: Vec<String>,
+    /// How each is opened.
     pub(crate) link: NetifOptions,
     pub(crate) link_kind: LinkKind,
     pub(crate) target: TargetOptions,
@@ -43,12 +45,17 @@ impl Export {
             (true, false) => Cache::None,
             (true, true) => Cache::Directsync,
         });
+        let netifs = netifs(&cli.netif)?;
         let source = Source::new(&cli, cache)?;
         let serial = cli.serial.unwrap_or_else(|| default_serial(address, host));
         let model = cli.model.unwrap_or_else(|| Identity::MODEL.to_owned());
         Ok(Self {
             link_kind: cli.link,
-            link: NetifOptions { pool: MAX_REQUESTS + SPARE_FRAMES, ..NetifOptions::default() },
+            link: NetifOptions {
+                pool: MAX_REQUESTS + SPARE_FRAMES,
+                accept: Accept::Target(vec![address]),
+                ..NetifOptions::default()
+            },
             target: TargetOptions {
                 identity: identity(&serial, &model)?,
                 buffer_count: number("-b", &cli.buffer_count, 2..=65535)?,
@@ -58,7 +65,7 @@ impl Export {
                 ..TargetOptions::new(address)
             },
             source,
-            netif: cli.netif,
+            netifs,
             cache,
             state_dir: cli.state_dir,
             force: cli.force,
@@ -73,6 +80,12 @@ pub(crate) enum UsageError {
     NotANumber { what: &'static str, text: String, least: u64, most: u64 },
     #[error("{what} {text:?}: out of range; give {least} to {most}")]
     OutOfRange { what: &'static str, text: String, least: u64, most: u64 },
+    #[error(
+        "netif {text:?}: an interface without a name; give one, such as eth0, or a list such as eth0,eth1"
+    )]
+    NoNetif { text: String },
+    #[error("netif {text:?}: {name:?} is named twice; give each interface once")]
+    NetifTwice { text: String, name: String },
     #[error("-m {text:?}: {source}{hint}", hint = mac_hint(source))]
     Mac { text: String, source: MacAddrError },
     #[error(
@@ -105,6 +118,22 @@ where
         .and_then(|number| T::try_from(number).ok())
         .filter(|number| range.contains(number))
         .ok_or_else(|| UsageError::OutOfRange { what, text: text.to_owned(), least, most })
+}
+
+/// Reads a list of interfaces.
+fn netifs(text: &str) -> Result<Vec<String>, UsageError> {
+    let mut names = Vec::<String>::new();
+    for name in text.split(',') {
+        let text = || text.to_owned();
+        match name {
+            "" => return Err(UsageError::NoNetif { text: text() }),
+            twice if names.iter().any(|name| name == twice) => {
+                return Err(UsageError::NetifTwice { text: text(), name: twice.to_owned() });
+            }
+            name => names.push(name.to_owned()),
+        }
+    }
+    Ok(names)
 }
 
 /// Reads a list of initiators; one that is named again is in it once.
@@ -223,6 +252,29 @@ mod tests {
         }
         assert!(export("-d --cache none 7 3 eth0 disk.img").is_err());
         assert!(export("-s --cache writeback 7 3 eth0 disk.img").is_err());
+    }
+
+    #[test]
+    fn interfaces_are_a_list_without_gaps_and_without_any_twice() {
+        let netifs = |list| export_words(&["7", "3", list, "disk.img"]).map(|export| export.netifs);
+        assert_eq!(netifs("eth0"), Ok(vec!["eth0".to_owned()]));
+        assert_eq!(
+            netifs("eth1,eth0,lo,br0").map(|names| names.join(" ")),
+            Ok("eth1 eth0 lo br0".to_owned())
+        );
+        for list in ["", ",", "eth0,", ",eth0", "eth0,,eth1"] {
+            assert!(netifs(list).is_err_and(|error| error.contains("without a name")), "{list}");
+        }
+        for list in ["eth0,eth0", "eth0,eth1,eth0"] {
+            let error = netifs(list).expect_err("twice");
+            assert!(error.contains("\"eth0\" is named twice"), "{list}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_frames_for_the_disk_and_for_everybody_are_let_in() {
+        let export = export("7 3 eth0,eth1 disk.img").expect("a valid line");
+        assert_eq!(export.link.accept, Accept::Target(vec![Address::new(7, 3)]));
     }
 
     #[test]

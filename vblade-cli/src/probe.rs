@@ -11,33 +11,41 @@ use aoe_target::{Address, Frame, Link, MacAddr};
 use aoe_wire::{ConfigCommand, MIN_FRAME, Packet, RequestHeader, Tag, build_config};
 use bdev::IoBuf;
 
-use crate::wait;
+use crate::wait::Waiter;
 
 /// For how long answers are awaited after each of the two questions. Requests of initiators that arrive meanwhile go unanswered and are
 /// repeated, so it is short.
 const PATIENCE: Duration = Duration::from_millis(125);
 
+/// How often a link is looked at that has no event.
+const POLL: Duration = Duration::from_millis(5);
+
 /// Never that of an initiator's request, nor of an advertisement.
 const TAG: Tag = Tag(*b"dup?");
 
-/// The station that answers at `address` on `link`, other than ourselves.
+/// A station that answers at `address` on one of `links`, other than ourselves.
 ///
 /// Nothing is asked on a link that is down: the answer is then no.
 ///
 /// # Errors
 ///
-/// When the link can never work again.
-pub(crate) fn station_at<L: Link>(address: Address, link: &mut L) -> io::Result<Option<MacAddr>> {
-    let mut rx = Vec::new();
+/// When a link can never work again.
+pub(crate) fn station_at<L: Link>(address: Address, links: &mut [L]) -> io::Result<Option<MacAddr>> {
+    if !links.iter().any(|link| link.info().up) {
+        return Ok(None);
+    }
+    let (mut waiter, mut rx) = (Waiter::default(), Vec::new());
     for _ in 0..2 {
-        ask(address, link)?;
+        links.iter_mut().filter(|link| link.info().up).try_for_each(|link| ask(address, link))?;
         let deadline = Instant::now() + PATIENCE;
         loop {
-            link.recv(&mut rx)?;
             let mut station = None;
-            for frame in rx.drain(..) {
-                station = station.or_else(|| answer(frame.bytes(), address, link.info().mac));
-                link.recycle(frame);
+            for link in links.iter_mut() {
+                link.recv(&mut rx)?;
+                for frame in rx.drain(..) {
+                    station = station.or_else(|| answer(frame.bytes(), address, link.info().mac));
+                    link.recycle(frame);
+                }
             }
             if station.is_some() {
                 return Ok(station);
@@ -46,7 +54,10 @@ pub(crate) fn station_at<L: Link>(address: Address, link: &mut L) -> io::Result<
             if left.is_zero() {
                 break;
             }
-            wait::readable(link.event().into_iter(), left)?;
+            // A link without an event is looked at often.
+            let polled = links.iter().any(|link| link.event().is_none());
+            let pause = if polled { left.min(POLL) } else { left };
+            waiter.readable(links.iter().filter_map(|link| link.event()), pause)?;
         }
     }
     Ok(None)
@@ -86,12 +97,14 @@ mod tests {
     const OWN: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
     const OTHER: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 
-    /// Asks for e7.3 beside a target at `address`.
+    /// Asks for e7.3 on two links, on the second beside a target at `address`.
     fn station_beside(address: Address) -> Option<MacAddr> {
-        let (mut near, far) = MemLink::pair(OWN, OTHER, 1500);
+        let (near, far) = MemLink::pair(OWN, OTHER, 1500);
+        let (lonely, _nobody) = MemLink::pair(OWN, OTHER, 1500);
+        let mut links = [lonely, near];
         thread::scope(|scope| {
             let asking =
-                scope.spawn(move || station_at(Address::new(7, 3), &mut near).expect("a working link"));
+                scope.spawn(move || station_at(Address::new(7, 3), &mut links).expect("a working link"));
             let mut server = Server::new();
             let link = server.add_link(far);
             let target = Target::new(
@@ -118,6 +131,15 @@ mod tests {
     #[test]
     fn a_station_at_another_address_is_none() {
         assert_eq!(station_beside(Address::new(7, 4)), None);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_where_every_link_is_down() {
+        let (mut near, _far) = MemLink::pair(OWN, OTHER, 1500);
+        near.set_up(false);
+        let start = Instant::now();
+        assert_eq!(station_at(Address::new(7, 3), &mut [near]).expect("a working link"), None);
+        assert!(start.elapsed() < PATIENCE);
     }
 
     #[test]

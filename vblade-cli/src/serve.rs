@@ -6,7 +6,7 @@ use std::{io, mem};
 use aoe_target::{Link, Server};
 use tracing::warn;
 
-use crate::wait::{self, Signals};
+use crate::wait::{Signals, Waiter};
 
 /// When something is tried again that no event tells of.
 const RETRY: Duration = Duration::from_millis(2);
@@ -19,11 +19,11 @@ const REMINDER: Duration = Duration::from_secs(60);
 
 /// Serves until a signal to end comes, then answers the requests that were taken. Returns how many are left after `grace`.
 ///
-/// `polled` says that the link has no event to wait for. `reread` is called when a signal says that the disk has another size.
+/// `polled` says that a link has no event to wait for. `reread` is called when a signal says that the disk has another size.
 ///
 /// # Errors
 ///
-/// When the link or the disk can never work again.
+/// When a link or the disk can never work again.
 pub(crate) fn run<L: Link>(
     server: &mut Server<L>,
     signals: &Signals,
@@ -32,7 +32,7 @@ pub(crate) fn run<L: Link>(
     mut reread: impl FnMut(&mut Server<L>),
 ) -> io::Result<usize> {
     let start = Instant::now();
-    let mut reminded = None;
+    let (mut waiter, mut reminded) = (Waiter::default(), None);
     while !signals.stop() {
         if signals.take_reread() {
             reread(server);
@@ -41,7 +41,7 @@ pub(crate) fn run<L: Link>(
         warn_of_conflict(server, &mut reminded);
         if progress.is_idle() {
             let timeout = if progress.stalled || polled { RETRY } else { IDLE };
-            if wait::readable([signals.event()].into_iter().chain(server.events()), timeout)? {
+            if waiter.readable([signals.event()].into_iter().chain(server.events()), timeout)? {
                 signals.quieten();
             }
         }
@@ -58,7 +58,7 @@ pub(crate) fn run<L: Link>(
             return Ok(progress.in_flight);
         }
         if progress.is_idle() {
-            wait::readable(server.events(), RETRY)?;
+            waiter.readable(server.events(), RETRY)?;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting: for frames, for disks, and for signals.
 
-use std::array;
 use std::io::{self, Read};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -71,26 +71,31 @@ impl Signals {
     }
 }
 
-/// Descriptors waited for at a time: one link, one disk, the signals, and one to spare.
-const EVENTS: usize = 4;
+/// Waits for any number of descriptors. The list of them is used again: a wait allocates only when it is for more of them than any before.
+#[derive(Default)]
+pub(crate) struct Waiter(Vec<PollFd<'static>>);
 
-/// Waits until one of `events` is readable or `timeout` has passed. Returns whether the first of them is readable.
-pub(crate) fn readable<'a>(
-    events: impl Iterator<Item = BorrowedFd<'a>>,
-    timeout: Duration,
-) -> io::Result<bool> {
-    let mut events = events.peekable();
-    let Some(&first) = events.peek() else {
-        std::thread::sleep(timeout);
-        return Ok(false);
-    };
-    // Room that is left over holds the first once more, which changes nothing.
-    let mut fds: [PollFd<'_>; EVENTS] =
-        array::from_fn(|_| PollFd::from_borrowed_fd(events.next().unwrap_or(first), PollFlags::IN));
-    debug_assert!(events.next().is_none(), "more than {EVENTS} events");
+impl Waiter {
+    /// Waits until one of `events` is readable or `timeout` has passed. Returns whether the first of them is readable.
+    pub(crate) fn readable<'a>(
+        &mut self,
+        events: impl Iterator<Item = BorrowedFd<'a>>,
+        timeout: Duration,
+    ) -> io::Result<bool> {
+        let mut fds: Vec<PollFd<'a>> = mem::take(&mut self.0);
+        fds.extend(events.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN)));
+        let first = wait(&mut fds, timeout);
+        fds.clear();
+        // An empty list, which borrows nothing, in the same memory.
+        self.0 = fds.into_iter().map(|_| unreachable!("an empty list")).collect();
+        first
+    }
+}
+
+fn wait(fds: &mut [PollFd<'_>], timeout: Duration) -> io::Result<bool> {
     let timeout = Timespec::try_from(timeout).map_err(|_| io::ErrorKind::InvalidInput)?;
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(_) => Ok(!fds[0].revents().is_empty()),
+    match poll(fds, Some(&timeout)) {
+        Ok(_) => Ok(fds.first().is_some_and(|first| !first.revents().is_empty())),
         Err(Errno::INTR) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
@@ -107,20 +112,35 @@ mod tests {
     fn an_event_ends_the_wait_and_without_one_it_times_out() {
         let (near, mut far) = UnixStream::pair().expect("a pair of sockets");
         let start = Instant::now();
-        readable([near.as_fd()].into_iter(), Duration::from_millis(20)).expect("a wait");
+        Waiter::default().readable([near.as_fd()].into_iter(), Duration::from_millis(20)).expect("a wait");
         assert!(start.elapsed() >= Duration::from_millis(20));
 
         far.write_all(b"x").expect("room");
         let start = Instant::now();
-        readable([near.as_fd()].into_iter(), Duration::from_secs(60)).expect("a wait");
+        Waiter::default().readable([near.as_fd()].into_iter(), Duration::from_secs(60)).expect("a wait");
         assert!(start.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
     fn a_wait_for_nothing_takes_its_time() {
         let start = Instant::now();
-        readable(std::iter::empty(), Duration::from_millis(20)).expect("a wait");
+        Waiter::default().readable(std::iter::empty(), Duration::from_millis(20)).expect("a wait");
         assert!(start.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn many_descriptors_are_waited_for_in_the_memory_of_the_wait_before() {
+        let pairs: Vec<_> = (0..100).map(|_| UnixStream::pair().expect("a pair of sockets")).collect();
+        let events = || pairs.iter().map(|(near, _)| near.as_fd());
+        let mut waiter = Waiter::default();
+        assert!(!waiter.readable(events(), Duration::ZERO).expect("a wait"));
+        let memory = (waiter.0.as_ptr(), waiter.0.capacity());
+        assert!(memory.1 >= 100);
+        (&pairs[99].1).write_all(b"x").expect("room");
+        let start = Instant::now();
+        assert!(!waiter.readable(events(), Duration::from_secs(60)).expect("a wait"), "not the first");
+        assert!(start.elapsed() < Duration::from_secs(30));
+        assert_eq!((waiter.0.as_ptr(), waiter.0.capacity()), memory);
     }
 
     #[test]
@@ -128,18 +148,22 @@ mod tests {
         let signals = Signals::new().expect("signal handlers");
         assert!(!signals.stop());
         let start = Instant::now();
-        readable([signals.event()].into_iter(), Duration::from_millis(20)).expect("a wait");
+        Waiter::default().readable([signals.event()].into_iter(), Duration::from_millis(20)).expect("a wait");
         assert!(start.elapsed() >= Duration::from_millis(20), "nothing has happened yet");
         low_level::raise(SIGHUP).expect("a signal");
-        assert!(readable([signals.event()].into_iter(), Duration::from_secs(60)).expect("a wait"));
+        assert!(
+            Waiter::default()
+                .readable([signals.event()].into_iter(), Duration::from_secs(60))
+                .expect("a wait")
+        );
         signals.quieten();
-        assert!(!readable([signals.event()].into_iter(), Duration::ZERO).expect("a look"));
+        assert!(!Waiter::default().readable([signals.event()].into_iter(), Duration::ZERO).expect("a look"));
         assert!(signals.take_reread() && !signals.take_reread(), "noted once");
         assert!(!signals.stop());
         low_level::raise(SIGTERM).expect("a signal");
         assert!(signals.stop() && !signals.take_reread());
         let start = Instant::now();
-        readable([signals.event()].into_iter(), Duration::from_secs(60)).expect("a wait");
+        Waiter::default().readable([signals.event()].into_iter(), Duration::from_secs(60)).expect("a wait");
         assert!(start.elapsed() < Duration::from_secs(30));
     }
 }

@@ -49,6 +49,11 @@ pub enum OpenError {
         name: String,
     },
 
+    /// It can be opened, but not by AF_XDP.
+    #[cfg(all(feature = "xdp", target_os = "linux", target_pointer_width = "64"))]
+    #[error(transparent)]
+    Xdp(#[from] crate::XdpError),
+
     /// The system refused for another reason.
     #[error("interface {name:?}: cannot {action}")]
     Io {

@@ -13,8 +13,11 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, sockopt};
 
+#[cfg(test)]
+pub(crate) use self::sys::attach_filter;
 use self::watch::Watch;
-use super::{Interface, OpenError};
+use super::{Interface, NetifOptions, OpenError};
+use crate::filter;
 
 /// The largest MTU that is used; only the loopback interface can have a larger one. An ATA request of 255 sectors fits, and with the
 /// header and a VLAN tag a frame takes less than 128 KiB.
@@ -29,7 +32,7 @@ pub(crate) struct Port {
 
 impl Port {
     /// A socket that receives nothing yet: it is to be bound to the interface.
-    pub(super) fn open(name: &str, recv_buffer: usize) -> Result<(Self, Interface), OpenError> {
+    pub(super) fn open(name: &str, options: &NetifOptions) -> Result<(Self, Interface), OpenError> {
         let failed =
             |action| move |source: io::Error| OpenError::Io { name: name.to_owned(), action, source };
         // Before the first look, so that no change after it is missed.
@@ -48,11 +51,12 @@ impl Port {
             Err(Errno::PERM | Errno::ACCESS) => return Err(OpenError::Permission { name: name.to_owned() }),
             Err(e) => return Err(failed("open a raw socket")(e.into())),
         };
-        sys::accept_only_frames_for_us(socket.as_fd()).map_err(failed("filter frames"))?;
+        sys::attach_filter(socket.as_fd(), &filter::program(&options.accept))
+            .map_err(failed("filter frames"))?;
         // Saves time only: the filter drops them, too.
         let _ = sys::ignore_outgoing(socket.as_fd());
         let recv_buffer =
-            enlarge(&socket, recv_buffer).map_err(|e| failed("size its receive buffer")(e.into()))?;
+            enlarge(&socket, options.recv_buffer).map_err(|e| failed("size its receive buffer")(e.into()))?;
         let watch = Watch::new(&socket, changes).map_err(|e| failed("wait for events")(e.into()))?;
         Ok((Self { socket, watch, recv_buffer }, interface))
     }

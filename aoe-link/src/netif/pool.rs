@@ -7,7 +7,7 @@ use bdev::AlignedBuf;
 const PAYLOAD: usize = 36;
 
 /// Virtual interfaces let frames pass that are longer than the MTU by a VLAN tag, whether or not they have one.
-const VLAN_TAG: usize = 4;
+pub(crate) const VLAN_TAG: usize = 4;
 
 /// Frames of one capacity, allocated when first needed and never more than the limit.
 #[derive(Debug)]
@@ -50,16 +50,15 @@ impl Pool {
         self.out >= self.limit
     }
 
-    /// The frames that the next calls of [`take`](Self::take) give, in their order, to be filled before they are taken: `count` of
-    /// them, or what is left to the limit.
+    /// Bytes that each frame has room for, at least 60.
     #[cfg(all(feature = "packet", target_os = "linux"))]
-    pub(crate) fn upcoming(&mut self, count: usize) -> impl Iterator<Item = &mut AlignedBuf> {
-        let count = count.min(self.limit.saturating_sub(self.out));
-        while self.free.len() < count {
-            let frame = self.new_frame();
-            self.free.push(frame);
-        }
-        self.free.iter_mut().rev().take(count)
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Whether no frame is out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.out == 0
     }
 
     /// Takes a frame back. One of another capacity, from before the MTU changed, is freed.
@@ -108,6 +107,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_is_whole_when_every_frame_is_back() {
+        let mut pool = Pool::new(1500, 512, 2);
+        assert!(pool.is_whole());
+        let frames = [pool.take().unwrap(), pool.take().unwrap()];
+        for frame in frames {
+            assert!(!pool.is_whole());
+            pool.put(frame);
+        }
+        assert!(pool.is_whole());
+    }
+
+    #[test]
     fn a_frame_is_lent_again_empty() {
         let mut pool = Pool::new(1500, 512, 2);
         let mut frame = pool.take().unwrap();
@@ -116,17 +127,6 @@ mod tests {
         pool.put(frame);
         let frame = pool.take().unwrap();
         assert_eq!((frame.len(), frame.bytes().as_ptr()), (0, at));
-    }
-
-    #[cfg(all(feature = "packet", target_os = "linux"))]
-    #[test]
-    fn upcoming_frames_are_those_that_are_taken_next() {
-        let mut pool = Pool::new(1500, 512, 8);
-        let _out = pool.take().unwrap();
-        let at: Vec<_> = pool.upcoming(5).map(|frame| frame.bytes().as_ptr()).collect();
-        let taken: Vec<_> = (0..5).map(|_| pool.take().unwrap()).collect();
-        assert_eq!(taken.iter().map(|frame| frame.bytes().as_ptr()).collect::<Vec<_>>(), at);
-        assert_eq!(pool.upcoming(5).count(), 2, "six of eight are out");
     }
 
     #[test]

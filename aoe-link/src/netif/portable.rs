@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use aoe_wire::MacAddr;
 use pnet::datalink::{self, NetworkInterface};
 
-use super::{Interface, OpenError};
+use super::{Interface, NetifOptions, OpenError};
 
 /// pnet does not tell the MTU.
 const MTU: u32 = 1500;
@@ -19,7 +19,7 @@ pub(crate) struct Port {
 }
 
 impl Port {
-    pub(super) fn open(name: &str, _recv_buffer: usize) -> Result<(Self, Interface), OpenError> {
+    pub(super) fn open(name: &str, _options: &NetifOptions) -> Result<(Self, Interface), OpenError> {
         let all = datalink::interfaces();
         let Some(found) = all.iter().find(|i| i.name == name) else {
             let existing = all.into_iter().map(|i| i.name).collect();

@@ -1,4 +1,4 @@
-//! `recvmmsg` and `sendmmsg`, which neither rustix nor the standard library has.
+//! `sendmmsg`, which neither rustix nor the standard library has.
 #![expect(unsafe_code, reason = "system calls by libc")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -32,48 +32,6 @@ impl Batch {
             })
             .collect();
         Self { pieces, headers }
-    }
-
-    /// Receives frames into those of `frames`, from the first on, and tells how many; [`lengths`](Self::lengths) has more of them.
-    ///
-    /// The whole capacity is offered, and is in use afterwards. Never waits, and does nothing when there are no `frames`.
-    pub(super) fn receive<'a>(
-        &mut self,
-        socket: BorrowedFd<'_>,
-        frames: impl Iterator<Item = &'a mut AlignedBuf>,
-    ) -> io::Result<usize> {
-        let mut count = 0;
-        for (piece, frame) in self.pieces.iter_mut().zip(frames) {
-            frame.set_len(frame.capacity());
-            let bytes = frame.bytes_mut();
-            *piece = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-            count += 1;
-        }
-        if count == 0 {
-            return Ok(0);
-        }
-        // SAFETY: the descriptor is open while it is borrowed. `count` headers begin at the pointer, each with one piece, which was set
-        // just now to the memory of a frame that is exclusively borrowed for 'a, longer than this call, and was not touched since. The
-        // kernel keeps nothing of them (recvmmsg(2)).
-        let result = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                self.headers.as_mut_ptr(),
-                count,
-                // The C libraries differ in its type.
-                libc::MSG_DONTWAIT as _,
-                ptr::null_mut(),
-            )
-        };
-        usize::try_from(result).map_err(|_| io::Error::last_os_error())
-    }
-
-    /// The length of each of the `count` frames that were received last, or `None` of one that was too long and is cut.
-    pub(super) fn lengths(&self, count: usize) -> impl Iterator<Item = Option<usize>> {
-        self.headers.iter().take(count).map(|header| {
-            let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
-            whole.then_some(header.msg_len as usize)
-        })
     }
 
     /// Sends the first of `frames` and tells how many, at least one. Never waits.

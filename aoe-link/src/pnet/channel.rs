@@ -11,12 +11,16 @@ use aoe_wire::MacAddr;
 use bdev::{AlignedBuf, IoBuf};
 use pnet::datalink::{self, Config, DataLinkReceiver, DataLinkSender, NetworkInterface};
 
-use crate::netif::{Interface, Pool, Port, Traffic};
+use crate::netif::{Interface, NetifOptions, Pool, Port, Traffic};
 use crate::{LinkCounters, is_aoe};
 
 /// pnet's buffer: a frame of the largest MTU fits, and a byte more, by which one that was cut shows. Memory that no frame reaches costs
 /// nothing.
 const READ_BUFFER: usize = 128 << 10;
+
+/// Frames that are received at a time. pnet makes its system calls for each frame, so a larger burst saves nothing, and the replies to
+/// its first frames wait for its last: an initiator with a small window falls asleep meanwhile, and must be woken.
+const BURST: usize = 4;
 
 pub(super) struct Channel {
     tx: Box<dyn DataLinkSender>,
@@ -26,16 +30,17 @@ pub(super) struct Channel {
 }
 
 impl Traffic for Channel {
-    /// pnet makes its system calls for each frame, so a larger burst saves nothing, and the replies to its first frames wait for its
-    /// last: an initiator with a small window falls asleep meanwhile, and must be woken.
-    const BURST: usize = 4;
-
-    fn attach(port: &Port, name: &str, interface: &Interface) -> io::Result<Self> {
+    fn open(port: &Port, name: &str, interface: &Interface, _options: &NetifOptions) -> io::Result<Self> {
         let (to, config) = plan(port, name, interface)?;
         match datalink::channel(&to, config)? {
             datalink::Channel::Ethernet(tx, rx) => Ok(Self { tx, rx, mac: interface.mac }),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    fn attach(&mut self, port: &Port, name: &str, interface: &Interface) -> io::Result<()> {
+        *self = Self::open(port, name, interface, &NetifOptions::default())?;
+        Ok(())
     }
 
     fn receive(
@@ -45,7 +50,7 @@ impl Traffic for Channel {
         rx: &mut Vec<AlignedBuf>,
         counters: &mut LinkCounters,
     ) -> io::Result<()> {
-        for _ in 0..Self::BURST {
+        for _ in 0..BURST {
             if pool.is_exhausted() {
                 break;
             }

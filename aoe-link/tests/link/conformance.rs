@@ -6,7 +6,7 @@ use aoe_l2::{Frame, Link};
 use aoe_wire::MacAddr;
 use bdev::IoBuf;
 
-use crate::{FAR, NEAR, fill, frame, receive, receive_now, send, until};
+use crate::{FAR, NEAR, fill, frame, receive, receive_now, send, until, whole};
 
 /// A link between two ends with the addresses [`NEAR`] and [`FAR`], up, with MTU 1500, and the power to change it.
 pub(crate) trait Rig {
@@ -63,12 +63,12 @@ fn every_size_passes_whole(rig: &mut impl Rig) {
         until(rig.far(), |info| info.mtu == mtu);
         for len in 14..=mtu as usize + 14 {
             let request = frame(rig.near(), FAR, len, len as u32);
-            let sent = request.bytes().to_vec();
+            let sent = whole(&request);
             send(rig.near(), [request]);
             let rx = receive(rig.far(), 1);
             assert_eq!(rx.len(), 1, "a frame of {len} bytes got lost at MTU {mtu}");
             for frame in rx {
-                assert_eq!(frame.bytes(), sent);
+                assert_eq!(whole(&frame), sent);
                 rig.far().recycle(frame);
             }
         }
@@ -153,7 +153,7 @@ fn an_mtu_change_is_followed(rig: &mut impl Rig) {
         let longest = frame(rig.near(), FAR, mtu as usize + 14, 7);
         send(rig.near(), [longest]);
         let rx = receive(rig.far(), 1);
-        assert_eq!(rx[0].bytes().len(), mtu as usize + 14);
+        assert_eq!(whole(&rx[0]).len(), mtu as usize + 14);
         assert!(rx[0].capacity() >= mtu as usize + 14);
     }
 }

@@ -9,7 +9,11 @@ mod netns;
 #[cfg(all(feature = "packet", target_os = "linux"))]
 mod packet;
 #[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
+mod socket;
+#[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
 mod veth;
+#[cfg(all(feature = "pnet", feature = "xdp", target_os = "linux", target_pointer_width = "64"))]
+mod xdp;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -27,10 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Makes `frame` an AoE frame of `len` bytes from `src` to `dst`, with bytes that differ from those of another `seed`.
 fn fill<F: Frame>(mut frame: F, dst: MacAddr, src: MacAddr, len: usize, seed: u32) -> F {
     frame.set_len(len);
-    let bytes = frame.bytes_mut();
-    for (i, byte) in bytes.iter_mut().enumerate() {
+    for (i, byte) in frame.segments_mut().flatten().enumerate() {
         *byte = (seed as usize * 31 + i * 7) as u8;
     }
+    let bytes = frame.bytes_mut();
     if let Some(number) = bytes.get_mut(14..18) {
         number.copy_from_slice(&seed.to_be_bytes());
     }
@@ -38,6 +42,11 @@ fn fill<F: Frame>(mut frame: F, dst: MacAddr, src: MacAddr, len: usize, seed: u3
     bytes[6..12].copy_from_slice(&src.0);
     bytes[12..14].copy_from_slice(&[0x88, 0xa2]);
     frame
+}
+
+/// All bytes of a frame, which may have several pieces.
+fn whole(frame: &impl Frame) -> Vec<u8> {
+    frame.segments().collect::<Vec<_>>().concat()
 }
 
 /// A new frame of `link`, filled.

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use aoe_link::{NetifOptions, OpenError};
-use aoe_wire::MacAddr;
+use aoe_link::{Accept, NetifOptions, OpenError};
+use aoe_wire::{Address, MacAddr};
 use bdev::IoBuf;
 
 use crate::conformance::{self, Rig};
 use crate::netns::{inside, ip, skip, tuntap};
-use crate::veth::{Netif, TBF, Veth, count_wakeups, create_veth, create_veth_down, leave_waiting, slow_down};
+use crate::veth::{Netif, Veth, count_wakeups, create_veth, create_veth_down, leave_waiting};
 use crate::{FAR, NEAR, frame, receive, receive_now, send, until, wait};
 
 const TUN: &str = "access to /dev/net/tun";
@@ -27,17 +27,10 @@ macro_rules! tests_of {
                     super::$name::<$link>();
                 }
             )+}
-
-            #[test]
-            fn a_missing_permission_is_told_with_the_remedy() {
-                super::a_missing_permission_is_told_with_the_remedy::<$link>(concat!(
-                    module_path!(),
-                    "::a_missing_permission_is_told_with_the_remedy"
-                ));
-            }
         }
     };
 }
+pub(crate) use tests_of;
 
 /// Runs tests, which are generic over the link, with each.
 macro_rules! over_every_link {
@@ -48,6 +41,8 @@ macro_rules! over_every_link {
         tests_of!(pnet, PnetLink, [$($name)+]);
         #[cfg(feature = "packet")]
         tests_of!(packet, PacketLink, [$($name)+]);
+        #[cfg(all(feature = "xdp", target_pointer_width = "64"))]
+        tests_of!(xdp, XdpLink, [$($name)+]);
     };
 }
 
@@ -56,19 +51,14 @@ over_every_link! {
         conformance::run(&mut Veth::<L>::new(NetifOptions::default()));
     }
 
-    fn the_link_conforms_with_payloads_aligned_to_pages<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions { payload_align: 4096, ..NetifOptions::default() });
-        assert_eq!(rig.near.info().payload_align, 4096);
-        conformance::run(&mut rig);
-    }
-
     fn an_interface_that_is_down_is_opened_and_serves_when_it_comes_up<L>() {
         create_veth();
         ip("link set near down");
-        let mut rig = Veth::<L>::open(NetifOptions::default());
+        let mut rig = Veth::<L>::open(NetifOptions::default(), NetifOptions::default());
         assert!(!rig.near.info().up);
         rig.set_up(true);
         until(&mut rig.near, |info| info.up);
+        until(&mut rig.far, |info| info.up);
         let request = frame(&mut rig.far, NEAR, 60, 1);
         send(&mut rig.far, [request]);
         assert_eq!(receive(&mut rig.near, 1).len(), 1);
@@ -181,45 +171,12 @@ over_every_link! {
         assert_eq!(rig.near.info().generation, before);
     }
 
-    fn frames_that_wait_survive_a_larger_mtu<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions::default());
-        let frames = (0..100).map(|seed| frame(&mut rig.near, FAR, 1514, seed)).collect();
-        leave_waiting(&mut rig, frames);
-        rig.set_mtu(9000);
-        let rx = receive(&mut rig.far, 100);
-        assert_eq!(rx.len(), 100);
-        assert!(rx.iter().all(|frame| frame.capacity() >= 9014));
-        assert_eq!(rig.far.info().mtu, 9000);
-    }
-
-    fn frames_that_wait_survive_the_link_going_down<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions::default());
-        let frames = (0..100).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
-        leave_waiting(&mut rig, frames);
-        ip("link set far down");
-        assert_eq!(receive(&mut rig.far, 100).len(), 100);
-        assert!(!rig.far.info().up);
-    }
-
     fn an_mtu_that_carries_no_sector_takes_the_link_down<L>() {
         let mut rig = Veth::<L>::new(NetifOptions::default());
         rig.set_mtu(547);
         until(&mut rig.near, |info| info.mtu == 547 && !info.up);
         rig.set_mtu(1500);
         until(&mut rig.near, |info| info.mtu == 1500 && info.up);
-    }
-
-    fn a_frame_longer_than_the_mtu_allows_is_refused_and_counted<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions::default());
-        rig.set_mtu(9000);
-        until(&mut rig.near, |info| info.mtu == 9000);
-        let frames = vec![frame(&mut rig.near, FAR, 9014, 1), frame(&mut rig.near, FAR, 60, 2)];
-        leave_waiting(&mut rig, frames);
-        ip("link set far mtu 1500");
-        let rx = receive(&mut rig.far, 1);
-        assert_eq!(rx.len(), 1);
-        assert_eq!(rx[0].bytes().len(), 60);
-        assert_eq!(rig.far.counters().rx_refused, 1);
     }
 
     fn frames_for_other_hosts_do_not_arrive_on_a_promiscuous_interface<L>() {
@@ -231,6 +188,36 @@ over_every_link! {
         let rx = receive(&mut rig.far, 2);
         assert_eq!(rx.len(), 1);
         assert_eq!(rx[0].bytes()[14..18], [0, 0, 0, 2]);
+    }
+
+    fn a_link_of_a_target_receives_its_addresses_and_every_wildcard_alone<L>() {
+        let own = vec![Address::new(7, 3), Address::new(7, 4)];
+        let options = NetifOptions { accept: Accept::Target(own), ..NetifOptions::default() };
+        let mut rig = Veth::<L>::with(NetifOptions::default(), options);
+        let all = [(7, 2), (7, 3), (7, 4), (7, 5), (8, 3), (7, 255), (8, 255), (65_535, 255), (65_535, 9), (0, 0)];
+        for (major, minor) in all {
+            let mut request = frame(&mut rig.near, FAR, 60, 0x1000_0000);
+            request.bytes_mut()[16..20].copy_from_slice(&[(major >> 8) as u8, major as u8, minor, 0]);
+            send(&mut rig.near, [request]);
+        }
+        let mut arrived: Vec<_> = receive(&mut rig.far, all.len())
+            .iter()
+            .map(|frame| (u16::from_be_bytes([frame.bytes()[16], frame.bytes()[17]]), frame.bytes()[18]))
+            .collect();
+        // A link may receive them in two ways.
+        arrived.sort_unstable();
+        assert_eq!(arrived, [(7, 3), (7, 4), (7, 255), (8, 255), (65_535, 9), (65_535, 255)]);
+        assert!(receive_now(&mut rig.near).is_empty());
+    }
+
+    fn a_link_of_an_initiator_receives_responses_alone<L>() {
+        let options = NetifOptions { accept: Accept::Initiator, ..NetifOptions::default() };
+        let mut rig = Veth::<L>::with(NetifOptions::default(), options);
+        let frames = [0x1000_0001, 0x1800_0002, 0x1400_0003, 0x1c00_0004];
+        let frames: Vec<_> = frames.into_iter().map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
+        send(&mut rig.near, frames);
+        let numbers: Vec<_> = receive(&mut rig.far, 4).iter().map(|frame| frame.bytes()[17]).collect();
+        assert_eq!(numbers, [2, 4]);
     }
 
     fn frames_of_a_vlan_without_interface_do_not_arrive<L>() {
@@ -245,54 +232,6 @@ over_every_link! {
         }
     }
 
-    fn frames_that_nobody_reads_are_counted<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions { recv_buffer: 64 << 10, ..NetifOptions::default() });
-        let frames = (0..500).map(|seed| frame(&mut rig.near, FAR, 1000, seed)).collect();
-        leave_waiting(&mut rig, frames);
-        let arrived = receive_now(&mut rig.far).len() as u64;
-        let lost = rig.far.counters().rx_overflow;
-        assert!(lost > 0);
-        assert_eq!(arrived + lost, 500);
-        assert_eq!(rig.far.counters().rx_overflow, lost, "reading the counter does not change it");
-    }
-
-    fn the_receive_buffer_is_as_large_as_asked_for_or_as_the_system_allows<L>() {
-        create_veth();
-        let link = L::open("near", NetifOptions::default()).unwrap();
-        let limit = std::fs::read_to_string("/proc/sys/net/core/rmem_max");
-        let limit: usize = limit.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(212_992);
-        assert!(link.recv_buffer() >= (8 << 20).min(limit), "{} bytes", link.recv_buffer());
-        let small = L::open("near", NetifOptions { recv_buffer: 65_536, ..NetifOptions::default() }).unwrap();
-        assert!(small.recv_buffer() < link.recv_buffer());
-        let large = L::open("near", NetifOptions { recv_buffer: usize::MAX, ..NetifOptions::default() }).unwrap();
-        assert!(large.recv_buffer() >= link.recv_buffer());
-    }
-
-    fn an_exhausted_pool_leaves_frames_in_the_socket_without_spinning<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions { pool: 4, ..NetifOptions::default() });
-        rig.near = L::open("near", NetifOptions::default()).unwrap();
-        let frames = (0..10).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
-        leave_waiting(&mut rig, frames);
-        let mut rx = receive(&mut rig.far, 4);
-        assert_eq!(rx.len(), 4);
-        let mut more = Vec::new();
-        rig.far.recv(&mut more).unwrap();
-        assert!(more.is_empty() && rig.far.alloc().is_none());
-        assert!(!wait(&rig.far, Duration::from_millis(20)), "readable although nothing can be received");
-
-        let mut seen = 4;
-        while let Some(frame) = rx.pop() {
-            rig.far.recycle(frame);
-            if seen < 10 {
-                assert!(wait(&rig.far, Duration::from_secs(5)), "not readable although there is room again");
-                rig.far.recv(&mut rx).unwrap();
-                seen += 1;
-            }
-        }
-        assert_eq!(seen, 10);
-        assert_eq!(rig.far.counters().rx_overflow, 0);
-    }
-
     fn a_link_is_readable_until_it_is_read_to_its_end_and_when_frames_come_after_that<L>() {
         let mut rig = Veth::<L>::new(NetifOptions::default());
         for round in 0..3 {
@@ -304,64 +243,10 @@ over_every_link! {
                 rig.far.recv(&mut rx).unwrap();
             }
             assert!(receive_now(&mut rig.far).is_empty());
-            assert!(!wait(&rig.far, Duration::from_millis(20)), "round {round}: readable although all is read");
+            let wakeups = count_wakeups(&mut rig.far, Duration::from_millis(5));
+            assert!(!wait(&rig.far, Duration::from_millis(20)), "round {round}: still readable after {wakeups} looks");
             rx.into_iter().for_each(|frame| rig.far.recycle(frame));
         }
-    }
-
-    fn frames_that_wait_while_the_pool_runs_dry_are_told_of_when_it_does_not<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions { pool: 32, ..NetifOptions::default() });
-        rig.near = L::open("near", NetifOptions::default()).unwrap();
-        let frames = (0..100).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
-        leave_waiting(&mut rig, frames);
-        let mut seen = 0;
-        while seen < 100 {
-            let rx = receive_now(&mut rig.far);
-            seen += rx.len();
-            assert!(rx.len() == 32 || seen == 100, "{} of 32 frames", rx.len());
-            assert!(!wait(&rig.far, Duration::from_millis(20)), "readable although nothing can be received");
-            rx.into_iter().for_each(|frame| rig.far.recycle(frame));
-        }
-    }
-
-    fn a_full_queue_of_the_interface_delays_frames_and_loses_none<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions::default());
-        if !slow_down(&mut rig, "rate 50mbit burst 2000 limit 4000") {
-            return skip("a_full_queue_of_the_interface_delays_frames_and_loses_none", TBF);
-        }
-        let frames: Vec<_> = (0..100).map(|seed| frame(&mut rig.near, FAR, 1000, seed)).collect();
-        let turns = send(&mut rig.near, frames);
-        assert!(turns > 0, "the queue was never full");
-        assert!(turns < 1000, "{turns} turns: spins");
-        assert_eq!(receive(&mut rig.far, 100).len(), 100);
-        assert_eq!(rig.near.counters().tx_dropped, 0);
-    }
-
-    fn a_queue_that_stays_full_costs_frames_and_no_time<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions::default());
-        if !slow_down(&mut rig, "rate 8bit burst 1000 limit 1000") {
-            return skip("a_queue_that_stays_full_costs_frames_and_no_time", TBF);
-        }
-        let frames: Vec<_> = (0..200).map(|seed| frame(&mut rig.near, FAR, 900, seed)).collect();
-        let start = Instant::now();
-        send(&mut rig.near, frames);
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-        assert!(rig.near.counters().tx_dropped > 150, "{:?}", rig.near.counters());
-    }
-
-    fn a_full_socket_keeps_frames_until_there_is_room<L>() {
-        let mut rig = Veth::<L>::new(NetifOptions::default());
-        if !slow_down(&mut rig, "rate 200mbit burst 5000 limit 10000000") {
-            return skip("a_full_socket_keeps_frames_until_there_is_room", TBF);
-        }
-        let frames: Vec<_> = (0..500).map(|seed| frame(&mut rig.near, FAR, 1514, seed)).collect();
-        let turns = send(&mut rig.near, frames);
-        assert!(turns > 0, "the socket was never full");
-        assert!(turns < 1000, "{turns} turns: spins");
-        assert_eq!(receive(&mut rig.far, 500).len(), 500);
-        assert_eq!(rig.near.counters().tx_dropped, 0);
-        let wakeups = count_wakeups(&mut rig.near, Duration::from_millis(50));
-        assert!(wakeups < 3, "{wakeups} wakeups although nothing waits");
     }
 
     fn a_peer_that_takes_no_long_frames_does_not_hold_up_short_ones<L>() {
@@ -371,25 +256,6 @@ over_every_link! {
         let frames = [9014, 60, 9014, 60].map(|len| frame(&mut rig.near, FAR, len, len as u32));
         send(&mut rig.near, frames);
         assert_eq!(receive(&mut rig.far, 2).len(), 2);
-    }
-
-    fn the_loopback_interface_serves<L>() {
-        ip("link set lo up");
-        let mut link = L::open("lo", NetifOptions::default()).unwrap();
-        assert_eq!((link.info().mac, link.info().mtu), (MacAddr::ZERO, 65_536));
-        let longest = frame(&mut link, MacAddr::ZERO, 65_536 + 14, 1);
-        let sent = longest.bytes().to_vec();
-        send(&mut link, [longest]);
-        let rx = receive(&mut link, 1);
-        assert_eq!(rx.len(), 1);
-        assert!(rx[0].bytes() == sent);
-    }
-
-    fn an_mtu_beyond_every_aoe_frame_takes_no_more_memory<L>() {
-        ip("link set lo up mtu 2000000000");
-        let mut link = L::open("lo", NetifOptions::default()).unwrap();
-        assert!(link.info().mtu >= 255 * 512 + 22, "255 sectors fit");
-        assert!(link.alloc().unwrap().capacity() <= 128 << 10);
     }
 
     fn an_unknown_interface_is_refused_with_those_that_exist<L>() {
@@ -426,6 +292,30 @@ over_every_link! {
         L::open("near", NetifOptions::default()).unwrap();
     }
 }
+
+/// Defines the test of the link `$link` that `$name` is the name of.
+macro_rules! a_missing_permission_is_told_with_the_remedy {
+    ($name:ident, $link:ident) => {
+        #[test]
+        fn $name() {
+            a_missing_permission_is_told_with_the_remedy::<aoe_link::$link>(concat!(
+                module_path!(),
+                "::",
+                stringify!($name)
+            ));
+        }
+    };
+}
+
+#[cfg(feature = "pnet")]
+a_missing_permission_is_told_with_the_remedy!(pnet_tells_of_a_missing_permission_with_the_remedy, PnetLink);
+#[cfg(feature = "packet")]
+a_missing_permission_is_told_with_the_remedy!(
+    packet_tells_of_a_missing_permission_with_the_remedy,
+    PacketLink
+);
+#[cfg(all(feature = "xdp", target_pointer_width = "64"))]
+a_missing_permission_is_told_with_the_remedy!(xdp_tells_of_a_missing_permission_with_the_remedy, XdpLink);
 
 /// Runs the test called `name` again without `CAP_NET_RAW`.
 fn a_missing_permission_is_told_with_the_remedy<L: Netif>(name: &str) {

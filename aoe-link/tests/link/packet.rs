@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use aoe_l2::Link;
-use aoe_link::{NetifOptions, PacketLink};
+use aoe_link::{LinkCounters, NetifOptions, PacketLink};
 use bdev::IoBuf;
 
 use crate::conformance::Rig;
@@ -12,22 +12,63 @@ use crate::veth::{Veth, leave_waiting};
 use crate::{FAR, frame, receive, send, until};
 
 in_netns! {
-    fn one_call_receives_eight_of_what_has_arrived() {
+    fn one_call_receives_eight_of_what_has_arrived_or_sixteen_of_very_many() {
         let mut rig = Veth::<PacketLink>::new(NetifOptions::default());
-        let frames = (0..20).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
+        let frames = (0..60).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
         leave_waiting(&mut rig, frames);
         let mut rx = Vec::new();
-        let sizes = [(); 4].map(|()| {
+        let sizes = [(); 7].map(|()| {
             let before = rx.len();
             rig.far.recv(&mut rx).unwrap();
             rx.len() - before
         });
-        assert_eq!(sizes, [8, 8, 4, 0]);
+        assert_eq!(sizes, [16, 16, 8, 8, 8, 4, 0]);
+    }
+
+    fn frames_too_long_for_the_ring_arrive_in_their_order_although_the_link_went_down() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions::default());
+        rig.set_mtu(9000);
+        until(&mut rig.near, |info| info.mtu == 9000);
+        until(&mut rig.far, |info| info.mtu == 9000);
+        let lengths = [9014, 60, 1995, 1996, 1997, 2048].into_iter().cycle();
+        let frames: Vec<_> = lengths.zip(0..60).map(|(len, n)| frame(&mut rig.near, FAR, len, n)).collect();
+        let sent: Vec<_> = frames.iter().map(|frame| frame.bytes().to_vec()).collect();
+        leave_waiting(&mut rig, frames);
+        ip("link set far down");
+        let rx = receive(&mut rig.far, 60);
+        assert!(rx.iter().map(IoBuf::bytes).eq(sent.iter().map(Vec::as_slice)));
+        until(&mut rig.far, |info| !info.up);
+        assert_eq!(rig.far.counters(), LinkCounters::default());
+    }
+
+    fn frames_too_long_for_the_ring_are_counted_when_the_socket_has_no_room() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions { recv_buffer: 64 << 10, ..NetifOptions::default() });
+        rig.set_mtu(9000);
+        until(&mut rig.near, |info| info.mtu == 9000);
+        until(&mut rig.far, |info| info.mtu == 9000);
+        let frames = (0..100).map(|n| frame(&mut rig.near, FAR, 9014, n)).collect();
+        leave_waiting(&mut rig, frames);
+        let arrived = receive(&mut rig.far, 100).len() as u64;
+        assert!(arrived < 32, "{arrived} frames: not even the ring was full");
+        assert_eq!(arrived + rig.far.counters().rx_overflow, 100);
+    }
+
+    fn a_ring_goes_round() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions { recv_buffer: 64 << 10, ..NetifOptions::default() });
+        for round in 0..40 {
+            let frames: Vec<_> = (0..7).map(|n| frame(&mut rig.near, FAR, 60 + round, n)).collect();
+            send(&mut rig.near, frames);
+            let rx = receive(&mut rig.far, 7);
+            let numbers: Vec<_> = rx.iter().map(|frame| frame.bytes()[17]).collect();
+            assert_eq!(numbers, (0..7).collect::<Vec<_>>(), "round {round}");
+            assert!(rx.iter().all(|frame| frame.bytes().len() == 60 + round));
+            rx.into_iter().for_each(|frame| rig.far.recycle(frame));
+        }
+        assert_eq!(rig.far.counters(), LinkCounters::default());
     }
 
     fn frames_that_are_refused_leave_no_gap_in_the_pool() {
-        let mut rig = Veth::<PacketLink>::new(NetifOptions { pool: 6, ..NetifOptions::default() });
-        rig.near = PacketLink::open("near", NetifOptions::default()).unwrap();
+        let mut rig = Veth::<PacketLink>::with(NetifOptions::default(), NetifOptions { pool: 6, ..NetifOptions::default() });
         rig.set_mtu(9000);
         until(&mut rig.near, |info| info.mtu == 9000);
         let lengths = [9014, 60].into_iter().cycle();

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use aoe_l2::Link;
 use aoe_link::{LinkCounters, NetifOptions, OpenError};
-use bdev::AlignedBuf;
 
 use crate::conformance::Rig;
 use crate::netns::{ip, limit, macvlan};
@@ -15,7 +14,12 @@ use crate::{receive, send, until, wait};
 pub(crate) const TBF: &str = "tc (iproute2), the kernel's tbf queue and macvlan interfaces";
 
 /// What links over an interface have in common besides [`Link`].
-pub(crate) trait Netif: Link<Frame = AlignedBuf> + Debug + Send + Sized {
+pub(crate) trait Netif: Link + Debug + Send + Sized {
+    /// The MTU that an interface has when it is opened, for a link that can use no larger one later.
+    const OPEN_MTU: u32;
+    /// Whether several of these links can share an interface, and all receive what arrives.
+    const SHARES: bool;
+
     fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError>;
     fn recv_buffer(&self) -> usize;
     fn counters(&self) -> LinkCounters;
@@ -23,8 +27,11 @@ pub(crate) trait Netif: Link<Frame = AlignedBuf> + Debug + Send + Sized {
 
 /// The methods that these links have of their own.
 macro_rules! netif {
-    ($link:ty) => {
+    ($link:ty, $open_mtu:literal, $shares:literal) => {
         impl Netif for $link {
+            const OPEN_MTU: u32 = $open_mtu;
+            const SHARES: bool = $shares;
+
             fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError> {
                 Self::open(name, options)
             }
@@ -41,9 +48,11 @@ macro_rules! netif {
 }
 
 #[cfg(feature = "pnet")]
-netif!(aoe_link::PnetLink);
+netif!(aoe_link::PnetLink, 1500, true);
 #[cfg(feature = "packet")]
-netif!(aoe_link::PacketLink);
+netif!(aoe_link::PacketLink, 1500, true);
+#[cfg(all(feature = "xdp", target_pointer_width = "64"))]
+netif!(aoe_link::XdpLink, 9000, false);
 
 /// Two interfaces that are each other's wire, both opened.
 pub(crate) struct Veth<L> {
@@ -52,17 +61,24 @@ pub(crate) struct Veth<L> {
 }
 
 impl<L: Netif> Veth<L> {
+    /// Both with these options.
     pub(crate) fn new(options: NetifOptions) -> Self {
+        Self::with(options.clone(), options)
+    }
+
+    pub(crate) fn with(near: NetifOptions, far: NetifOptions) -> Self {
         create_veth();
-        let mut veth = Self::open(options);
+        set_mtu(L::OPEN_MTU);
+        let mut veth = Self::open(near, far);
+        set_mtu(1500);
         // Until then the system drops frames without a word.
-        until(&mut veth.near, |info| info.up);
-        until(&mut veth.far, |info| info.up);
+        until(&mut veth.near, |info| info.up && info.mtu == 1500);
+        until(&mut veth.far, |info| info.up && info.mtu == 1500);
         veth
     }
 
-    pub(crate) fn open(options: NetifOptions) -> Self {
-        Self { near: L::open("near", options).unwrap(), far: L::open("far", options).unwrap() }
+    pub(crate) fn open(near: NetifOptions, far: NetifOptions) -> Self {
+        Self { near: L::open("near", near).unwrap(), far: L::open("far", far).unwrap() }
     }
 }
 
@@ -76,8 +92,17 @@ pub(crate) fn create_veth_down() {
     ip("link add name near address 02:00:00:00:00:0a type veth peer name far address 02:00:00:00:00:0b");
 }
 
+fn set_mtu(mtu: u32) {
+    ip(&format!("link set near mtu {mtu}"));
+    ip(&format!("link set far mtu {mtu}"));
+}
+
 /// Sends `frames` from the near end and comes back when they are in the sockets of the far end.
-pub(crate) fn leave_waiting<L: Netif>(rig: &mut Veth<L>, frames: Vec<AlignedBuf>) {
+pub(crate) fn leave_waiting<L: Netif>(rig: &mut Veth<L>, frames: Vec<L::Frame>) {
+    if !L::SHARES {
+        send(&mut rig.near, frames);
+        return std::thread::sleep(Duration::from_millis(50));
+    }
     let sent = frames.len();
     let mut witness = L::open("far", NetifOptions::default()).unwrap();
     send(&mut rig.near, frames);
@@ -96,8 +121,7 @@ impl<L: Netif> Rig for Veth<L> {
     }
 
     fn set_mtu(&mut self, mtu: u32) {
-        ip(&format!("link set near mtu {mtu}"));
-        ip(&format!("link set far mtu {mtu}"));
+        set_mtu(mtu);
     }
 
     fn set_up(&mut self, up: bool) {

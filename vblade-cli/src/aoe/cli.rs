@@ -11,7 +11,7 @@ mod lists;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::blocks::*;
 pub(crate) use self::lists::*;
@@ -81,6 +81,24 @@ pub(crate) struct Global {
     /// Where silence is common the default is shorter: 2 for the disks that discover asks for and for config test, 1 for ping.
     #[arg(long, value_name = "seconds", global = true, value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
+
+    /// How frames get to the interfaces and from them
+    #[arg(long, value_name = "kind", global = true, value_enum, default_value_t = LinkKind::Auto)]
+    pub(crate) link: LinkKind,
+}
+
+/// How frames move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LinkKind {
+    /// The fastest that takes no frames from other initiators on this host: packet, on Linux
+    Auto,
+    /// AF_XDP sockets, past the network stack (Linux, as root). No other initiator on this host gets answers by these interfaces meanwhile, its
+    /// aoe driver included
+    Xdp,
+    /// A packet socket, many frames to a system call (Linux)
+    Packet,
+    /// A datalink channel of pnet: portable
+    Pnet,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,7 +9,7 @@ use aoe_link::Link;
 use bdev::SECTOR_SIZE;
 use rustix::fs::{Advice, fadvise};
 
-use crate::cli::{CopyArgs, Global};
+use crate::cli::{CopyArgs, Global, LinkKind};
 use crate::error::Error;
 use crate::host::{Host, target};
 use crate::output::note;
@@ -205,6 +205,9 @@ fn command(args: &CopyArgs, global: &Global, lba: u64) -> String {
     if let Some(timeout) = global.timeout {
         words.extend(["--timeout".to_owned(), timeout.as_secs_f64().to_string()]);
     }
+    if global.link != LinkKind::Auto {
+        words.extend(["--link".to_owned(), aoe_link::LinkKind::from(global.link).to_string()]);
+    }
     words.push("copy".to_owned());
     words.extend(
         [(args.verify, "--verify"), (args.quiet, "--quiet")]
@@ -247,7 +250,7 @@ mod tests {
         }
     }
 
-    const PLAIN: Global = Global { interfaces: Vec::new(), timeout: None };
+    const PLAIN: Global = Global { interfaces: Vec::new(), timeout: None, link: LinkKind::Auto };
 
     #[test]
     fn one_of_both_is_a_target() {
@@ -276,10 +279,11 @@ mod tests {
         let global = Global {
             interfaces: vec!["eth0".into(), "eth1".into()],
             timeout: Some(Duration::from_millis(2500)),
+            link: LinkKind::Packet,
         };
         assert_eq!(
             command(&args, &global, 58),
-            r"aoe -i eth0 -i eth1 --timeout 2.5 copy --verify --quiet e7.3 'it'\''s here.img' --offset 58 --length 50"
+            r"aoe -i eth0 -i eth1 --timeout 2.5 --link packet copy --verify --quiet e7.3 'it'\''s here.img' --offset 58 --length 50"
         );
     }
 

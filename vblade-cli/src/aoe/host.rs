@@ -18,18 +18,12 @@ use std::time::{Duration, Instant};
 use aoe_initiator::{
     Address, AttachOptions, Control, Driver, Event, Failure, LinkId, MacAddr, RemoteId, Reply, RequestId,
 };
-use aoe_link::{Link, NetifOptions, OpenError};
+use aoe_link::{Accept, Link, NetLink, NetifOptions, OpenError};
 use bdev::AlignedBuf;
 
-use crate::cli::Global;
+use crate::cli::{Global, LinkKind};
 use crate::error::Error;
 use crate::signals::Signals;
-
-/// How frames move here.
-#[cfg(target_os = "linux")]
-pub(crate) type NetLink = aoe_link::PacketLink;
-#[cfg(not(target_os = "linux"))]
-pub(crate) type NetLink = aoe_link::PnetLink;
 
 /// How long commands wait that move no data, unless `--timeout` says otherwise.
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,16 +67,33 @@ pub(crate) fn down_remark(failure: &Failure, down: &[&str]) -> String {
     }
 }
 
+impl From<LinkKind> for aoe_link::LinkKind {
+    fn from(kind: LinkKind) -> Self {
+        match kind {
+            LinkKind::Auto => Self::Auto,
+            LinkKind::Xdp => Self::Xdp,
+            LinkKind::Packet => Self::Packet,
+            LinkKind::Pnet => Self::Pnet,
+        }
+    }
+}
+
 /// Opens the interfaces that were named, or else all that are up. For [`RemoteDisk`](aoe_initiator::RemoteDisk) and [`Host`].
-pub(crate) fn open_links(names: &[String], options: NetifOptions) -> Result<Vec<NetLink>, Error> {
+pub(crate) fn open_links(
+    kind: LinkKind,
+    names: &[String],
+    options: NetifOptions,
+) -> Result<Vec<NetLink>, Error> {
+    let options = NetifOptions { accept: Accept::Initiator, ..options };
+    let open = |name: &String| NetLink::open(kind.into(), name, options.clone());
     if !names.is_empty() {
         let is_first = |at: usize| !names[..at].contains(&names[at]);
         let once = (0..names.len()).filter(|&at| is_first(at));
-        return once.map(|at| Ok(NetLink::open(&names[at], options)?)).collect();
+        return once.map(|at| Ok(open(&names[at])?)).collect();
     }
     let mut links = Vec::new();
     for name in interfaces_up() {
-        match NetLink::open(&name, options) {
+        match open(&name) {
             Ok(link) => links.push(link),
             // Nobody asked for this one.
             Err(
@@ -120,7 +131,7 @@ impl Host<NetLink> {
     pub(crate) fn open(global: &Global, more: &[String]) -> Result<Self, Error> {
         let signals = Signals::new().map_err(Error::system("take over signals"))?;
         let names = [&global.interfaces, more].concat();
-        let links = open_links(&names, NetifOptions::default())?;
+        let links = open_links(global.link, &names, NetifOptions::default())?;
         let names = links.iter().map(|link| link.name().to_owned()).collect();
         Self::new(links, names, signals, global.timeout)
     }

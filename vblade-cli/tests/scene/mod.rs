@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 const VBLADE: &str = env!("CARGO_BIN_EXE_vblade");
+const AOE: &str = env!("CARGO_BIN_EXE_aoe");
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -60,7 +61,7 @@ impl Scene {
         self.bounded(VBLADE).args(arguments).output().expect("the program runs")
     }
 
-    /// Runs a shell script in a network namespace of its own; `$VBLADE` is the program. `None` where that cannot be done, or where the
+    /// Runs a shell script in a network namespace of its own; `$VBLADE` and `$AOE` are the programs. `None` where that cannot be done, or where the
     /// script exits with 77 because something that it needs is missing.
     pub(crate) fn in_namespace(&self, script: &str) -> Option<Output> {
         let options = namespace()?;
@@ -111,6 +112,7 @@ impl Scene {
         command
             .current_dir(self.dir.path())
             .env("VBLADE", VBLADE)
+            .env("AOE", AOE)
             .env("STATE_DIRECTORY", self.path("state"))
             .stdin(Stdio::null());
         command

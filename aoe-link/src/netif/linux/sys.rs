@@ -58,21 +58,12 @@ fn ask(socket: BorrowedFd<'_>, request: libc::Ioctl, name: &str) -> io::Result<l
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
-/// `SO_ATTACH_FILTER`: from now on a packet socket receives only frames for this host: unicast, multicast or broadcast, but no copies
-/// of its own outgoing frames, none for other hosts, and none that carry a VLAN tag that no interface here stands for (the kernel
-/// marks those as for another host).
-pub(super) fn accept_only_frames_for_us(socket: BorrowedFd<'_>) -> io::Result<()> {
-    const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
-    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut program = [
-        step((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, PACKET_TYPE),
-        step((libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16, 1, 0, u32::from(libc::PACKET_OTHERHOST)),
-        step((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
-        step((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
-    ];
-    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: this option takes a `sock_fprog`, whose pointer is valid for the four steps that its length tells; the kernel copies them
-    // before it returns (socket(7)).
+/// `SO_ATTACH_FILTER`: from now on the socket receives only what `program` lets pass.
+pub(crate) fn attach_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+    // SAFETY: this option takes a `sock_fprog`, whose pointer is valid for as many steps as its length tells; the kernel only reads
+    // them, and copies them before it returns (socket(7)).
     unsafe { set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter) }
 }
 

@@ -1,0 +1,486 @@
+//! [`XdpLink`]: an Ethernet interface through Linux AF_XDP sockets, past the kernel's network stack.
+
+mod error;
+mod frame;
+mod program;
+mod queue;
+mod ring;
+mod socket;
+mod sys;
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use aoe_l2::{Link, LinkInfo};
+use aoe_wire::ETH_HEADER_LEN;
+use bdev::{AlignedBuf, IoBuf};
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use tracing::warn;
+
+pub use self::error::XdpError;
+use self::frame::Layout;
+pub use self::frame::XdpFrame;
+use self::program::{Attach, Program};
+use self::queue::Queue;
+use crate::netif::{Lull, Netif, NetifOptions, VLAN_TAG};
+use crate::packet::Batches;
+use crate::{LinkCounters, OpenError};
+
+/// Receive queues that get a socket of their own. What arrives by others takes the way of the packet socket.
+const MOST_QUEUES: u32 = 8;
+
+/// The most bytes of receive buffer for the packet socket.
+const PASSED_BUFFER: usize = 1 << 20;
+
+/// For how long it is tried again where the kernel has not yet cleaned up behind an AF_XDP socket that was closed.
+const CLEANING: Duration = Duration::from_millis(500);
+
+/// Calls of `recv` that bring frames between two looks at the packet socket.
+const LOOK_EVERY: u32 = 64;
+
+/// When frames that the driver did not take are tried again.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// How an [`XdpLink`] gets at its frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum XdpMode {
+    /// The driver runs the program, and gives and takes frames without copying them.
+    ZeroCopy,
+    /// The driver runs the program; each frame is copied once.
+    Native,
+    /// The driver knows nothing of it: the kernel runs the program behind it, and each frame is copied.
+    Generic,
+}
+
+/// An Ethernet interface of a Linux system, opened by name: AF_XDP sockets for the frames that matter, and a packet socket for the rest.
+///
+/// A small program in the driver hands AoE frames for this host that [`NetifOptions::accept`] asks for to one AF_XDP socket for each
+/// receive queue, by memory that is shared with the kernel. **Everything else passes to the kernel untouched**, so that others on
+/// this host see what they always saw; of it, a [packet socket](crate::PacketLink) receives the AoE frames of interest: wildcards, which
+/// are everybody's, and whatever came by a queue without a socket. So several programs can serve targets on one interface, as long as
+/// one of them uses AF_XDP.
+///
+/// With [`Accept::All`](crate::Accept::All) and [`Accept::Initiator`](crate::Accept::Initiator) the link takes the frames of others on
+/// this host, too: two initiators cannot share an interface so.
+///
+/// The program is removed when the link is dropped and when the process ends, in whatever way.
+///
+/// Frames of an MTU above 3,588 are in up to three pieces. **Every frame must come back**, through [`send`](Link::send) or
+/// [`recycle`](Link::recycle).
+///
+/// # What it survives
+///
+/// What [`PacketLink`](crate::PacketLink) does. An interface that is created anew is served by the packet socket only, because it takes
+/// privileges to put the program there; so is one from which somebody takes it away. A larger MTU than that at opening is not used.
+///
+/// # VLANs
+///
+/// The program cannot see a VLAN tag that the network card has taken off a frame. On a trunk port whose other VLANs must not reach the
+/// target, turn that off (`ethtool -K eth0 rxvlan off`), or use a packet socket.
+pub struct XdpLink {
+    /// For what the program lets pass, and for the interface's state.
+    netif: Netif<Batches>,
+    /// Taken away with the interface.
+    program: Option<Program>,
+    queues: Vec<Queue>,
+    mode: XdpMode,
+    /// The longest frame that the memory was made for.
+    most: usize,
+    index: u32,
+    /// Covers the packet socket, and the AF_XDP sockets or, while busy, `ready`.
+    epoll: OwnedFd,
+    /// Always readable.
+    ready: OwnedFd,
+    busy: bool,
+    lull: Lull,
+    /// Frames that were given out and have not come back.
+    out: usize,
+    /// Calls of `recv` in a row that brought nothing, and calls since the last look at the packet socket.
+    idle: u32,
+    since_look: u32,
+    rx: Vec<AlignedBuf>,
+    tx: VecDeque<AlignedBuf>,
+    tx_dropped: u64,
+    rx_dropped: u64,
+}
+
+impl XdpLink {
+    /// Opens the interface called `name`, which may be down.
+    ///
+    /// Takes `CAP_NET_RAW`, `CAP_NET_ADMIN` and `CAP_BPF` (or root), which may be dropped afterwards. For each receive queue, up to eight
+    /// of them, the memory of [`NetifOptions::pool`] frames and of 1024 that may arrive is locked: 4.5 MiB for an MTU of
+    /// 1500, 19 MiB for one of 9000.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], whose text names the interface and the remedy.
+    pub fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError> {
+        Self::open_with(name, &options, Copies::Allowed)
+    }
+
+    /// The same, if the driver gives and takes frames without copying them. Nothing happens to the interface if not.
+    pub(crate) fn open_zero_copy(name: &str, options: &NetifOptions) -> Result<Self, OpenError> {
+        Self::open_with(name, options, Copies::Refused)
+    }
+
+    fn open_with(name: &str, options: &NetifOptions, copies: Copies) -> Result<Self, OpenError> {
+        // Only what the program lets pass comes this way.
+        let recv_buffer = options.recv_buffer.min(PASSED_BUFFER);
+        let netif = Netif::open(name, &NetifOptions { recv_buffer, ..options.clone() })?;
+        let LinkInfo { mac, mtu, .. } = netif.info();
+        let Some(layout) = Layout::of_frame(longest(mtu)) else {
+            let most = Layout::LONGEST - (longest(mtu) - mtu as usize);
+            return Err(XdpError::Mtu { name: name.to_owned(), mtu, most: most as u32 }.into());
+        };
+        let index = netif.index();
+        let count = sys::receive_queues(netif.socket(), name).min(MOST_QUEUES);
+        let queues = open_queues(name, index, layout, options.pool, count, copies)?;
+        // Attached last: from then on frames arrive. A driver may lose its carrier for a moment meanwhile.
+        let attach =
+            |way| persist(|| Program::attach(index, way, mac, &options.accept, count, layout.per_frame > 1));
+        let (program, native) = match attach(Attach::Native) {
+            Ok(program) => (program, true),
+            Err(error)
+                if copies == Copies::Allowed
+                    && matches!(
+                        error.raw_os_error(),
+                        Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE)
+                    ) =>
+            {
+                let attached = attach(Attach::Generic);
+                (attached.map_err(|error| XdpError::new(name, "attach a program", error))?, false)
+            }
+            Err(error) => return Err(XdpError::new(name, "attach a program", error).into()),
+        };
+        for (number, queue) in (0..).zip(&queues) {
+            let directed = program.direct(number, queue.fd());
+            directed.map_err(|error| XdpError::new(name, "direct frames to a socket", error))?;
+        }
+        let (epoll, ready) =
+            watch(&netif, &queues).map_err(|error| XdpError::new(name, "wait for events", error.into()))?;
+        let mode = match native {
+            true if queues.iter().all(Queue::is_zero_copy) => XdpMode::ZeroCopy,
+            true => XdpMode::Native,
+            false => XdpMode::Generic,
+        };
+        Ok(Self {
+            netif,
+            program: Some(program),
+            queues,
+            mode,
+            most: layout.capacity(),
+            index,
+            epoll,
+            ready,
+            busy: false,
+            lull: Lull::default(),
+            out: 0,
+            idle: 0,
+            since_look: 0,
+            rx: Vec::new(),
+            tx: VecDeque::new(),
+            tx_dropped: 0,
+            rx_dropped: 0,
+        })
+    }
+
+    /// The interface's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.netif.name()
+    }
+
+    /// How it gets at its frames.
+    #[must_use]
+    pub fn mode(&self) -> XdpMode {
+        self.mode
+    }
+
+    /// Bytes of receive buffer that the kernel granted the packet socket, as it counts them.
+    #[must_use]
+    pub fn recv_buffer(&self) -> usize {
+        self.netif.recv_buffer()
+    }
+
+    /// Bytes of memory that are locked for frames.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.queues.iter().map(Queue::memory).sum()
+    }
+
+    /// What was lost since the link was opened.
+    #[must_use]
+    pub fn counters(&self) -> LinkCounters {
+        let netif = self.netif.counters();
+        let sum = |count: fn(&Queue) -> u64| self.queues.iter().map(count).sum::<u64>();
+        LinkCounters {
+            rx_overflow: netif.rx_overflow + self.rx_dropped + sum(Queue::overflow),
+            rx_refused: netif.rx_refused + sum(Queue::refused),
+            tx_dropped: netif.tx_dropped + self.tx_dropped,
+        }
+    }
+
+    /// Receives what the program let pass, and looks after the interface.
+    fn receive_passed(&mut self, rx: &mut Vec<XdpFrame>) {
+        self.since_look = 0;
+        self.netif.recv(&mut self.rx);
+        for from in self.rx.drain(..) {
+            match self.queues.first_mut().and_then(|queue| queue.copy_in(from.bytes())) {
+                Some(frame) => rx.push(frame),
+                None => self.rx_dropped += 1,
+            }
+            self.netif.recycle(from);
+        }
+        let lost = self.program.is_some()
+            && (self.netif.index() != self.index || self.queues.iter().any(Queue::is_dead));
+        if lost {
+            self.lose();
+        }
+    }
+
+    /// Goes on without AF_XDP: the interface that the sockets were bound to is gone.
+    fn lose(&mut self) {
+        warn!(
+            interface = self.name(),
+            "AF_XDP ended with the interface: a packet socket serves from now on; start anew to have it back"
+        );
+        self.program = None;
+        // The sockets would tell of the loss for ever.
+        self.set_busy(true);
+        let _ = epoll::modify(&self.epoll, &self.ready, EventData::new_u64(0), EventFlags::empty());
+        self.busy = false;
+    }
+
+    /// While `busy`, the event is readable, and the sockets need tell nobody of a frame, which would cost the sender's processor.
+    fn set_busy(&mut self, busy: bool) {
+        let wait_for = |fd, on| {
+            let flags = if on { EventFlags::IN } else { EventFlags::empty() };
+            epoll::modify(&self.epoll, fd, EventData::new_u64(0), flags)
+        };
+        // In this order, so that the event is never silent in between. None of these calls fails while the descriptors are open.
+        if busy {
+            let _ = wait_for(self.ready.as_fd(), true);
+        }
+        for queue in &self.queues {
+            let _ = if busy {
+                epoll::delete(&self.epoll, queue.fd())
+            } else {
+                epoll::add(&self.epoll, queue.fd(), EventData::new_u64(0), EventFlags::IN)
+            };
+        }
+        if !busy {
+            let _ = wait_for(self.ready.as_fd(), false);
+        }
+        self.busy = busy;
+    }
+
+    /// Sends by the packet socket.
+    fn send_copies(&mut self, tx: &mut VecDeque<XdpFrame>) {
+        while let Some(frame) = tx.pop_front() {
+            if let Some(mut copy) = self.netif.alloc() {
+                let len = frame.segments().map(<[u8]>::len).sum();
+                if len <= copy.capacity() {
+                    copy.set_len(len);
+                    let mut rest = copy.bytes_mut();
+                    for piece in frame.segments() {
+                        let (head, tail) = rest.split_at_mut(piece.len());
+                        head.copy_from_slice(piece);
+                        rest = tail;
+                    }
+                    self.tx.push_back(copy);
+                } else {
+                    self.netif.recycle(copy);
+                    self.tx_dropped += 1;
+                }
+            } else {
+                self.tx_dropped += 1;
+            }
+            if let Some(queue) = self.queues.get_mut(usize::from(frame.queue)) {
+                queue.recycle(frame);
+            }
+        }
+        self.netif.send(&mut self.tx);
+    }
+
+    /// Sends by the AF_XDP sockets.
+    fn send_by_ring(&mut self, tx: &mut VecDeque<XdpFrame>) {
+        // Who only sends must take back what was sent, too.
+        self.queues.iter_mut().for_each(Queue::complete);
+        self.push(tx);
+        let mut all = tx.is_empty();
+        for queue in &mut self.queues {
+            match queue.kick() {
+                Ok(sent) => all &= sent,
+                // The interface went down, or away: it is looked at when nothing arrives any more.
+                Err(_) => self.idle = 1,
+            }
+        }
+        if !all {
+            self.netif.wake_in(RETRY);
+        }
+    }
+
+    /// Puts frames into the rings, as long as there is room.
+    fn push(&mut self, tx: &mut VecDeque<XdpFrame>) {
+        let LinkInfo { up, mtu, .. } = self.netif.info();
+        let most = (mtu as usize + ETH_HEADER_LEN).min(self.most);
+        while let Some(frame) = tx.pop_front() {
+            let len = frame.segments().map(<[u8]>::len).sum::<usize>();
+            let Some(queue) = self.queues.get_mut(usize::from(frame.queue)) else { continue };
+            if !up || len > most || len < ETH_HEADER_LEN {
+                self.tx_dropped += 1;
+                queue.recycle(frame);
+            } else if let Err(frame) = queue.push(frame) {
+                tx.push_front(frame);
+                break;
+            }
+        }
+    }
+}
+
+/// Whether a driver may copy frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copies {
+    Allowed,
+    Refused,
+}
+
+/// A bound socket for each of `count` receive queues, with memory for `frames` frames.
+fn open_queues(
+    name: &str,
+    index: u32,
+    layout: Layout,
+    frames: usize,
+    count: u32,
+    copies: Copies,
+) -> Result<Vec<Queue>, XdpError> {
+    let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+    let open = |number| {
+        let mut queue = Queue::new(number, layout, frames).map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOBUFS | libc::ENOMEM) => {
+                XdpError::Memory { name: name.to_owned(), bytes: queue::memory(layout, frames) }
+            }
+            _ => XdpError::new(name, "open a socket", error),
+        })?;
+        persist(|| queue.bind(index, copies)).map_err(|error| XdpError::new(name, "bind a socket", error))?;
+        Ok(queue)
+    };
+    (0..count as u16).map(open).collect()
+}
+
+/// Tries again while the kernel says that somebody is there, who may be gone in a moment.
+fn persist<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && start.elapsed() < CLEANING => {
+                std::thread::sleep(RETRY);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// One descriptor to wait on, for all sockets, and one that is always readable, to be let in.
+fn watch(netif: &Netif<Batches>, queues: &[Queue]) -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let ready = eventfd(1, EventfdFlags::CLOEXEC)?;
+    epoll::add(&epoll, &ready, EventData::new_u64(0), EventFlags::empty())?;
+    for fd in queues.iter().map(Queue::fd).chain(netif.event()) {
+        epoll::add(&epoll, fd, EventData::new_u64(0), EventFlags::IN)?;
+    }
+    Ok((epoll, ready))
+}
+
+/// The longest frame of an interface: some let pass what is longer by a VLAN tag.
+fn longest(mtu: u32) -> usize {
+    mtu as usize + ETH_HEADER_LEN + VLAN_TAG
+}
+
+impl Link for XdpLink {
+    type Frame = XdpFrame;
+
+    fn info(&self) -> LinkInfo {
+        let info = self.netif.info();
+        let most = (self.most - ETH_HEADER_LEN - VLAN_TAG) as u32;
+        LinkInfo { mtu: info.mtu.min(most), payload_align: 512, ..info }
+    }
+
+    fn alloc(&mut self) -> Option<XdpFrame> {
+        let frame = self.queues.first_mut()?.alloc()?;
+        self.out += 1;
+        Some(frame)
+    }
+
+    fn recycle(&mut self, frame: XdpFrame) {
+        self.out = self.out.saturating_sub(1);
+        if let Some(queue) = self.queues.get_mut(usize::from(frame.queue)) {
+            queue.recycle(frame);
+        }
+    }
+
+    fn recv(&mut self, rx: &mut Vec<XdpFrame>) -> io::Result<()> {
+        let before = rx.len();
+        if self.program.is_some() {
+            for queue in &mut self.queues {
+                queue.complete();
+                queue.receive(rx);
+                // What the driver did not take at first.
+                let _ = queue.kick();
+            }
+        }
+        self.since_look += 1;
+        if rx.len() == before {
+            self.idle += 1;
+            if self.out != 0 {
+                // A disk is waited for.
+                self.lull.sleep();
+            }
+            if self.busy && !self.lull.nothing() {
+                self.set_busy(false);
+            }
+        } else {
+            self.idle = 0;
+            if self.program.is_some() && self.lull.frames(Instant::now()) && !self.busy {
+                self.set_busy(true);
+            }
+        }
+        // The packet socket costs system calls, so it is left alone while the others have frames, but for a look now and then, and at the first
+        // lull, since the event stays readable if there is something.
+        let quiet = self.idle > 1 && !self.busy;
+        if quiet || self.since_look >= LOOK_EVERY || self.program.is_none() {
+            self.receive_passed(rx);
+        }
+        self.out += rx.len() - before;
+        Ok(())
+    }
+
+    fn send(&mut self, tx: &mut VecDeque<XdpFrame>) -> io::Result<()> {
+        let before = tx.len();
+        if self.program.is_some() {
+            self.send_by_ring(tx);
+        } else {
+            self.send_copies(tx);
+        }
+        self.out = self.out.saturating_sub(before - tx.len());
+        Ok(())
+    }
+
+    fn event(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.as_fd())
+    }
+}
+
+impl fmt::Debug for XdpLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XdpLink")
+            .field("name", &self.name())
+            .field("info", &self.info())
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
