@@ -54,7 +54,7 @@ fn request(number: u32) -> Vec<u8> {
 fn count(name: &str, disk: &dyn Backend<AlignedBuf>) -> Option<u64> {
     let requests = (0..BATCH).map(request).collect();
     let queue = disk.open_queue(64).expect("it needs nothing");
-    let mut server = benches::server(Treadmill::new(requests, 9000), queue, disk.info());
+    let mut server = benches::server([Treadmill::new(requests, 9000)], queue, disk.info());
     let mut turns = |turns: u64| -> usize {
         (0..turns).map(|_| server.turn(Duration::ZERO).expect("a treadmill never breaks").sent).sum()
     };

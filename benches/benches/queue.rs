@@ -1,7 +1,8 @@
 //! The backends: requests per second, `depth` of them submitted, kicked and reaped together.
 //!
-//! Reads of 4 KiB of: nothing, memory, and a cached file, run in place or by [`Pooled`], where a read of cached data ends in place, too. The
-//! last row is memory on threads: what a hand-over to a thread and back costs. The file lies in memory where the system has such a place.
+//! Reads of 4 KiB of: nothing, memory, and a cached file, run in place, or by [`Pooled`] or [`UringDisk`], where a read of cached data ends in
+//! place, too. Memory on threads is what a hand-over to a thread and back costs. The file lies in memory where the system has such a place. The last
+//! rows are of a file on a drive, if the directory for temporary files is on one: past the page cache, by threads and by io_uring.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use bdev::{
     AlignedBuf, Backend, Extent, FileDisk, FileOptions, Inline, Io, IoQueue, MemDisk, NullDisk, Pooled,
     Submit,
 };
+use bdev_uring::UringDisk;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -47,6 +49,11 @@ fn round(
 }
 
 fn bench(c: &mut Criterion, name: &str, disk: &dyn Backend<AlignedBuf>) {
+    // io_uring may be forbidden.
+    if let Err(error) = disk.open_queue(1) {
+        println!("queue/{name}: left out: {error}");
+        return;
+    }
     let mut group = c.benchmark_group(format!("queue/{name}"));
     for depth in DEPTHS {
         let mut queue = disk.open_queue(depth).expect("a queue can be opened");
@@ -75,7 +82,17 @@ fn queues(c: &mut Criterion) {
     bench(c, "memory", &Inline::new(MemDisk::new(SECTORS)));
     bench(c, "file in place", &Inline::new(file(temp.path())));
     bench(c, "file, pooled", &Pooled::new(file(temp.path())));
+    bench(c, "file, io_uring", &UringDisk::new(file(temp.path())));
     bench(c, "memory on threads", &Pooled::new(MemDisk::new(SECTORS)));
+
+    let temp = tempfile::Builder::new().prefix("bench-queue").tempfile().expect("a temporary file");
+    std::fs::write(temp.path(), vec![7; SECTORS * 512]).expect("room for 8 MiB");
+    let options = FileOptions { direct: true, ..FileOptions::new(temp.path()) };
+    // A file system in memory has no way past the page cache.
+    let Ok(disk) = FileDisk::open(&options) else { return };
+    bench(c, "drive, direct, pooled", &Pooled::new(disk));
+    let Ok(disk) = FileDisk::open(&options) else { return };
+    bench(c, "drive, direct, io_uring", &UringDisk::new(disk));
 }
 
 criterion_group! {

@@ -17,7 +17,7 @@ fn turn(group: &mut BenchmarkGroup<'_, WallTime>, batch: u32, mtu: u32, request:
     let disk = Inline::new(NullDisk::new(1 << 20));
     let queue = Backend::<AlignedBuf>::open_queue(&disk, 64).expect("it needs nothing");
     let mut server =
-        benches::server(Treadmill::new(requests, mtu), queue, Backend::<AlignedBuf>::info(&disk));
+        benches::server([Treadmill::new(requests, mtu)], queue, Backend::<AlignedBuf>::info(&disk));
     group.throughput(Throughput::Elements(batch.into()));
     group.bench_function(BenchmarkId::from_parameter(batch), |b| {
         b.iter(|| {

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `wire` | how long does it take to parse a frame, to make it a reply, to print it? |
 //! | `turn` | how many requests a second go through the engine, by size of batch? |
+//! | `overlap` | what does the order of overlapping requests cost, by how many are in flight, over how many links? |
 //! | `initiator` | how many requests a second go through the initiator, by window? |
 //! | `queue` | how many requests a second does a backend take, by depth? |
 //! | `alloc` | does the data path allocate? (It must not; no figures.) |
-//! | `veth.sh` | how many replies a second does `vblade` send over a real interface, beside another target? |
+//! | `compare` | how many replies a second does `vblade` send over a real interface, beside other programs? |
 //!
-//! `cargo bench -p benches` runs the first four, `cargo bench -p benches -- --test` only shows that they run. Figures are a machine's own:
-//! keep them with its name and the date, and compare within one machine.
+//! `cargo bench -p benches` runs all but the last, which is a program: `./x bench compare`. `cargo bench -p benches -- --test` only shows that they
+//! run. Figures are a machine's own: keep them with its name and the date, and compare within one machine.
 //!
 //! ```
 //! // A read of two sectors, as the engine gets it.
@@ -21,15 +22,19 @@
 
 use std::time::Duration;
 
-use aoe_target::bdev::{AlignedBuf, IoQueue};
-use aoe_target::{Address, DeviceInfo, MacAddr, Server, State, Target, TargetOptions};
+use aoe_target::bdev::IoQueue;
+use aoe_target::{Address, DeviceInfo, Link, MacAddr, Server, State, Target, TargetOptions};
 use aoe_wire::{
     AFlags, AtaArg, AtaCommand, ConfigCommand, Lba, RequestHeader, SECTOR, Tag, build_ata, build_config,
 };
 
+mod answer;
+mod carousel;
 mod mirror;
 mod treadmill;
 
+pub use answer::answer;
+pub use carousel::Carousel;
 pub use mirror::{Mirror, round};
 pub use treadmill::Treadmill;
 
@@ -87,21 +92,21 @@ pub fn config(tag: u32) -> Vec<u8> {
     frame
 }
 
-/// A server of one target whose link is fed by `treadmill`, with a write cache, so that writes are plain.
+/// A server of one target on these links, with a write cache, so that writes are plain.
 #[must_use]
-pub fn server(
-    treadmill: Treadmill,
-    queue: Box<dyn IoQueue<AlignedBuf>>,
+pub fn server<L: Link>(
+    links: impl IntoIterator<Item = L>,
+    queue: Box<dyn IoQueue<L::Frame>>,
     info: DeviceInfo,
-) -> Server<Treadmill> {
+) -> Server<L> {
     let mut server = Server::new();
-    let link = server.add_link(treadmill);
+    let links: Vec<_> = links.into_iter().map(|link| server.add_link(link)).collect();
     let options = TargetOptions { write_cache: true, ..TargetOptions::new(OWN) };
     let target = Target::new(options, info, State::default());
     server
-        .add_target(target, queue, Box::new(|_| Ok(())), &[link])
+        .add_target(target, queue, Box::new(|_| Ok(())), &links)
         .expect("the only target has its address to itself");
     // The first turn advertises.
-    let _ = server.turn(Duration::ZERO).expect("a treadmill never breaks");
+    let _ = server.turn(Duration::ZERO).expect("these links never break");
     server
 }

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::io;
 
-use aoe_initiator::bdev::{AlignedBuf, IoBuf};
+use aoe_initiator::bdev::AlignedBuf;
 use aoe_initiator::{AttachOptions, Event, Initiator, Link, LinkInfo, RemoteId};
-use aoe_wire::{
-    ATA_HEADER_LEN, ArgMut, AtaCommand, ConfigArg, ConfigCommand, ConfigInfo, IdentifyDevice,
-    IdentifyFeatures, Identity, PacketMut, SECTOR,
-};
+use aoe_wire::ATA_HEADER_LEN;
 
-use crate::{HOST, OWN, TARGET};
+use crate::{HOST, OWN, answer};
+
+/// More than any window.
+const BUFFERS: u16 = 1024;
 
 /// A link that turns every request it is given to send into its reply, which it receives next. What a read returns is whatever its
 /// frame last held.
@@ -46,38 +46,6 @@ impl Mirror {
         }
         unreachable!("a mirror answers at once");
     }
-
-    fn answer(&self, frame: &mut AlignedBuf) {
-        let mut len = 60;
-        let room = frame.capacity();
-        if let Ok(PacketMut { arg: ArgMut::Ata(arg, _), .. }) = PacketMut::parse(frame.bytes_mut()) {
-            len = match arg.command() {
-                AtaCommand::READ_SECTORS_EXT => ATA_HEADER_LEN + usize::from(arg.sector_count) * SECTOR,
-                AtaCommand::IDENTIFY_DEVICE => ATA_HEADER_LEN + SECTOR,
-                _ => len,
-            };
-        }
-        frame.set_len(len.min(room));
-        let Ok(mut packet) = PacketMut::parse(frame.bytes_mut()) else { return };
-        packet.respond(TARGET, OWN);
-        match packet.arg {
-            ArgMut::Ata(arg, payload) => {
-                if let (AtaCommand::IDENTIFY_DEVICE, Ok(page)) =
-                    (arg.command(), IdentifyDevice::parse_mut(payload))
-                {
-                    let identity = Identity::new("mirror", "1", "MIRROR").expect("printable");
-                    page.fill(identity, 1 << 20, IdentifyFeatures::default());
-                }
-                arg.succeed();
-            }
-            ArgMut::Config(arg, _) => {
-                let sector_count = aoe_wire::max_sectors_advertised(self.info.mtu as usize);
-                let info = ConfigInfo { buffer_count: 1024, firmware: 1, sector_count };
-                *arg = ConfigArg::reply(info, ConfigCommand::READ, 0);
-            }
-            _ => {}
-        }
-    }
 }
 
 impl Link for Mirror {
@@ -102,7 +70,7 @@ impl Link for Mirror {
 
     fn send(&mut self, tx: &mut VecDeque<AlignedBuf>) -> io::Result<()> {
         for mut frame in tx.drain(..) {
-            self.answer(&mut frame);
+            answer(&mut frame, &self.info, BUFFERS);
             self.replies.push(frame);
         }
         Ok(())
