@@ -13,6 +13,10 @@ use crate::{Frame, Link, ServerStats, State, Step, Target};
 /// Stores a target's state durably before it returns; see [`Target::change`].
 pub type SaveState = Box<dyn FnMut(&State) -> io::Result<()> + Send>;
 
+/// Ended requests that are answered before the links are looked after again: while many were answered, the initiators' next requests
+/// would wait, and the disk would have nothing to do.
+const AT_A_TIME: usize = 4;
+
 pub(crate) struct Export<F> {
     pub(crate) target: Target,
     /// Whether the server's list of busy exports has this one.
@@ -48,9 +52,9 @@ impl<F: Frame> Export<F> {
         self.inflight.len() + self.held.len() + usize::from(self.change.is_some())
     }
 
-    /// Whether a request waits for room in the queue.
+    /// Whether a request waits for room in the queue, or to be answered.
     pub(crate) fn is_stalled(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.done.is_empty()
     }
 
     pub(crate) fn event(&self) -> Option<BorrowedFd<'_>> {
@@ -97,7 +101,7 @@ impl<F: Frame> Export<F> {
         let mut done = std::mem::take(&mut self.done);
         self.queue.reap(&mut done);
         let ended = !done.is_empty();
-        for done in done.drain(..) {
+        for done in done.drain(..done.len().min(AT_A_TIME)) {
             self.end(done, ports);
         }
         self.done = done;

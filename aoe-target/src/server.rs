@@ -21,6 +21,9 @@ use crate::{Link, ServerStats, Target};
 /// network's own back-pressure works; a link's pool must hold a few more frames than this.
 pub const MAX_REQUESTS: usize = 1024;
 
+/// Frames that are received from a link before what they ask for is begun.
+const MOST_GATHERED: usize = 64;
+
 /// Answers to wildcard requests per second: well above a discovery storm, and too few to flood somebody with.
 const WILDCARDS_PER_SECOND: u32 = 2_000;
 
@@ -207,7 +210,7 @@ impl<L: Link> Server<L> {
         let mut progress = Progress::default();
         self.wildcards.refill(now);
         for at in 0..self.ports.len() {
-            progress.received += self.receive(at)?;
+            progress.received += self.gather(at)?;
         }
         self.stats.rx_runs += u64::from(progress.received != 0);
         if now >= self.next_look {
@@ -238,6 +241,18 @@ impl<L: Link> Server<L> {
 
     fn has_room(&self) -> bool {
         self.receiving && self.in_flight < MAX_REQUESTS
+    }
+
+    /// Receives on a link: one burst if it is answered at once, else all there is, so that a disk gets many requests together.
+    fn gather(&mut self, at: usize) -> io::Result<usize> {
+        let mut received = 0;
+        loop {
+            let burst = self.receive(at)?;
+            received += burst;
+            if burst == 0 || received >= MOST_GATHERED || !self.ports[at].tx.is_empty() {
+                return Ok(received);
+            }
+        }
     }
 
     /// Receives on a link, unless there is no room, and judges what arrived by the link as it then is.
