@@ -13,6 +13,8 @@ tests=(
     'kernel.sh 6.12 1500'
     'kernel.sh 6.12 9000'
     'kernel.sh 6.12 9000 chain'
+    'kernel.sh 6.12 1500 xdp'
+    'kernel.sh 6.12 9000 xdp'
 )
 
 passed=0 failed=0 skipped=0 table=''

@@ -1,11 +1,12 @@
 #!/bin/bash
-# A stock Debian kernel's own aoe driver uses our disk: kernel.sh KERNEL MTU [chain], e.g. kernel.sh 6.12 9000.
+# A stock Debian kernel's own aoe driver uses our disk: kernel.sh KERNEL MTU [chain|xdp], e.g. kernel.sh 6.12 9000.
 # With "chain" the target has no file: the disk it exports is one that it reaches over AoE itself, on another target.
+# With "xdp" frames take that way, in several pieces where the MTU is 9000.
 # In the guest: discovery, partition table, ext4, files copied and found again after dropped caches and after a
 # reload of the driver, fsck, fio with verification. Then, on the host: the same files in the image itself.
-usage='usage: kernel.sh KERNEL MTU [chain]'
-kernel=${1:?$usage} mtu=${2:?$usage} chain=${3:-}
-test_name=kernel-$kernel-mtu$mtu${chain:+-chain}
+usage='usage: kernel.sh KERNEL MTU [chain|xdp]'
+kernel=${1:?$usage} mtu=${2:?$usage} way=${3:-}
+test_name=kernel-$kernel-mtu$mtu${way:+-$way}
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -40,11 +41,13 @@ done
 
 namespace net
 tap net "$mtu"
-if [[ -n $chain ]]; then
+if [[ $way == chain ]]; then
     namespace far
     veth far net "$mtu"
     start_target_as far-target far 8 0 eth0 "$disk"
     start_target net 7 3 tap0 aoe:e8.0@eth0
+elif [[ $way == xdp ]]; then
+    start_target net --link xdp 7 3 tap0 "$disk"
 else
     start_target net 7 3 tap0 "$disk"
 fi
@@ -56,7 +59,7 @@ finished guest 180 || status=$?
 grep -E '^[#>] ' "$work/guest.log" || true
 ((status == 0)) || fail "the guest ended with status $status: $(grep '^guest:' "$work/guest.log" | tail -n 1)"
 stop_target
-[[ -z $chain ]] || stop_target_as far-target
+[[ $way != chain ]] || stop_target_as far-target
 
 note "the image, read without any driver"
 file_system="$disk?offset=$((2048 * 512))"
