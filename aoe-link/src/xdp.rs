@@ -299,7 +299,7 @@ impl XdpLink {
             } else {
                 self.tx_dropped += 1;
             }
-            if let Some(queue) = self.queues.get_mut(usize::from(frame.queue)) {
+            if let Some(queue) = queue_of(&mut self.queues, &frame) {
                 queue.recycle(frame);
             }
         }
@@ -311,7 +311,14 @@ impl XdpLink {
         // Who only sends must take back what was sent, too.
         self.queues.iter_mut().for_each(Queue::complete);
         self.push(tx);
-        let mut all = tx.is_empty();
+        if self.kick() && !tx.is_empty() {
+            self.netif.wake_in(RETRY);
+        }
+    }
+
+    /// Sends what is in the rings. Whether all of it is on its way; if not, it is tried again soon.
+    fn kick(&mut self) -> bool {
+        let mut all = true;
         for queue in &mut self.queues {
             match queue.kick() {
                 Ok(sent) => all &= sent,
@@ -322,6 +329,7 @@ impl XdpLink {
         if !all {
             self.netif.wake_in(RETRY);
         }
+        all
     }
 
     /// Puts frames into the rings, as long as there is room.
@@ -330,7 +338,7 @@ impl XdpLink {
         let most = (mtu as usize + ETH_HEADER_LEN).min(self.most);
         while let Some(frame) = tx.pop_front() {
             let len = frame.segments().map(<[u8]>::len).sum::<usize>();
-            let Some(queue) = self.queues.get_mut(usize::from(frame.queue)) else { continue };
+            let Some(queue) = queue_of(&mut self.queues, &frame) else { continue };
             if !up || len > most || len < ETH_HEADER_LEN {
                 self.tx_dropped += 1;
                 queue.recycle(frame);
@@ -340,6 +348,11 @@ impl XdpLink {
             }
         }
     }
+}
+
+/// The queue that gave `frame` out; none, if that was another link's: it is dropped then.
+fn queue_of<'a>(queues: &'a mut [Queue], frame: &XdpFrame) -> Option<&'a mut Queue> {
+    queues.get_mut(usize::from(frame.queue)).filter(|queue| queue.owns(frame))
 }
 
 /// Whether a driver may copy frames.
@@ -418,7 +431,7 @@ impl Link for XdpLink {
 
     fn recycle(&mut self, frame: XdpFrame) {
         self.out = self.out.saturating_sub(1);
-        if let Some(queue) = self.queues.get_mut(usize::from(frame.queue)) {
+        if let Some(queue) = queue_of(&mut self.queues, &frame) {
             queue.recycle(frame);
         }
     }
@@ -429,13 +442,16 @@ impl Link for XdpLink {
             for queue in &mut self.queues {
                 queue.complete();
                 queue.receive(rx);
-                // What the driver did not take at first.
-                let _ = queue.kick();
+            }
+            self.kick();
+            if self.queues.iter().any(Queue::is_starved) {
+                // What has been sent comes back without a word.
+                self.netif.wake_in(RETRY);
             }
         }
         self.since_look += 1;
         if rx.len() == before {
-            self.idle += 1;
+            self.idle = self.idle.saturating_add(1);
             if self.out != 0 {
                 // A disk is waited for.
                 self.lull.sleep();

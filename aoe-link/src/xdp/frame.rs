@@ -197,6 +197,11 @@ impl XdpFrame {
         chunks.map(move |(index, chunk)| (Chunk(chunk), len.saturating_sub(index * piece).min(piece)))
     }
 
+    /// Whether its memory is that of `umem`.
+    pub(super) fn is_of(&self, umem: &Arc<Umem>) -> bool {
+        Arc::ptr_eq(&self.umem, umem)
+    }
+
     /// Exchanges chunk number `index` of the frame for `chunk`.
     pub(super) fn replace(&mut self, index: usize, chunk: Chunk) -> Chunk {
         Chunk(std::mem::replace(&mut self.chunks[index], chunk.0))

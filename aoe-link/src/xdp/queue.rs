@@ -104,7 +104,14 @@ impl Queue {
         XdpFrame::take(&self.umem, &mut self.chunks, self.number)
     }
 
+    /// Whether it gave this frame out.
+    pub(super) fn owns(&self, frame: &XdpFrame) -> bool {
+        frame.is_of(&self.umem)
+    }
+
+    /// Takes back a frame of its own.
     pub(super) fn recycle(&mut self, frame: XdpFrame) {
+        assert!(self.owns(&frame), "a frame of another link has no place in this one's memory");
         frame.into_chunks().for_each(|(chunk, _)| self.chunks.put(chunk));
     }
 
@@ -112,6 +119,8 @@ impl Queue {
     pub(super) fn receive(&mut self, rx: &mut Vec<XdpFrame>) {
         let most = rx.len() + BURST;
         let mut taken = false;
+        // Chunks may have come back since there was none for the kernel.
+        self.refill();
         while rx.len() < most
             && let Some(piece) = self.socket.received.pop()
         {
@@ -127,8 +136,12 @@ impl Queue {
         if taken {
             self.socket.received.release();
             self.refill();
-            self.socket.wake_receiver();
         }
+    }
+
+    /// Whether the kernel has few chunks left to receive into, since the others are out.
+    pub(super) fn is_starved(&self) -> bool {
+        self.waiting < WAITING / 2
     }
 
     /// Adds a piece to the frame that is arriving; the frame, if that was the last. `at` and `len` say where in its chunk it lies.
@@ -173,6 +186,7 @@ impl Queue {
 
     /// Puts `frame` into the transmit ring, or gives it back if there is no room. It leaves with the next [`kick`](Self::kick).
     pub(super) fn push(&mut self, frame: XdpFrame) -> Result<(), XdpFrame> {
+        assert!(self.owns(&frame), "a frame of another link has no place in this one's memory");
         let pieces = frame.pieces();
         if self.socket.transmit.room(pieces as u32) < pieces as u32 {
             return Err(frame);
@@ -239,6 +253,7 @@ impl Queue {
         if given != 0 {
             self.waiting += given;
             self.socket.fill.publish();
+            self.socket.wake_receiver();
         }
     }
 

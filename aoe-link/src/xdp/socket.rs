@@ -80,7 +80,7 @@ impl Socket {
     /// Frames that were lost for want of room since the socket was made.
     pub(super) fn overflow(&self) -> u64 {
         sys::option::<libc::xdp_statistics>(self.fd(), libc::XDP_STATISTICS)
-            .map_or(0, |stats| stats.rx_dropped + stats.rx_ring_full + stats.rx_fill_ring_empty_descs)
+            .map_or(0, |stats| stats.rx_dropped + stats.rx_ring_full)
     }
 
     /// Makes the kernel send what is in the transmit ring. Whether all of it has left the ring.

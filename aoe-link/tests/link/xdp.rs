@@ -111,4 +111,41 @@ in_netns! {
         let initiator = NetifOptions { accept: Accept::Initiator, ..NetifOptions::default() };
         assert_eq!(NetLink::open(LinkKind::Auto, "near", initiator).unwrap().way(), "packet");
     }
+
+    fn a_link_whose_memory_was_all_out_receives_again_when_it_came_back() {
+        create_veth();
+        let mut far = PacketLink::open("far", NetifOptions::default()).unwrap();
+        let mut link = XdpLink::open("near", NetifOptions { pool: 4, ..for_target() }).unwrap();
+        let mut held = Vec::new();
+        for _ in 0..24 {
+            let frames: Vec<_> = (0..50).map(|_| request(&mut far, 7, 3, 0x10)).collect();
+            send(&mut far, frames);
+            held.extend(receive_now(&mut link));
+        }
+        assert!(held.len() >= 1028, "{}", held.len());
+        let lost = link.counters().rx_overflow;
+        assert_eq!(held.len() as u64 + lost, 1200, "each that was lost is counted, once");
+        held.into_iter().for_each(|frame| link.recycle(frame));
+        for _ in 0..3 {
+            receive_now(&mut link).into_iter().for_each(|frame| link.recycle(frame));
+            let frames: Vec<_> = (0..20).map(|_| request(&mut far, 7, 3, 0x10)).collect();
+            send(&mut far, frames);
+            let arrived = receive(&mut link, 20);
+            assert_eq!(arrived.len(), 20);
+            arrived.into_iter().for_each(|frame| link.recycle(frame));
+        }
+    }
+
+    fn a_frame_of_another_link_is_not_taken_for_memory_of_this_one() {
+        create_veth();
+        let open = |name| XdpLink::open(name, for_target()).unwrap();
+        let (mut near, mut far) = (open("near"), open("far"));
+        let mut mine = near.alloc().unwrap();
+        near.recycle(far.alloc().unwrap());
+        near.send(&mut std::collections::VecDeque::from([far.alloc().unwrap()])).unwrap();
+        aoe_link::Frame::set_len(&mut mine, 60);
+        let others: Vec<_> = std::iter::from_fn(|| near.alloc()).collect();
+        let place = |frame: &aoe_link::XdpFrame| frame.bytes().as_ptr();
+        assert!(others.iter().all(|other| place(other) != place(&mine)));
+    }
 }
