@@ -84,7 +84,8 @@ pub(crate) fn open_links(
     names: &[String],
     options: NetifOptions,
 ) -> Result<Vec<NetLink>, Error> {
-    let options = NetifOptions { accept: Accept::Initiator, ..options };
+    // A thousand frames are more than any window; a larger ring only leaves the processor's cache.
+    let options = NetifOptions { accept: Accept::Initiator, recv_buffer: 2 << 20, ..options };
     let open = |name: &String| NetLink::open(kind.into(), name, options.clone());
     if !names.is_empty() {
         let is_first = |at: usize| !names[..at].contains(&names[at]);
