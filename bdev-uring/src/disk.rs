@@ -17,8 +17,9 @@ const DEEPEST: u16 = 16_384;
 /// started when they are first needed. What `FileDisk` promises of durability, size, errors and zeros holds here as well; failures are
 /// logged by it.
 ///
-/// [`open_queue`](Backend::open_queue) takes a depth of up to 16,384 and fails where io_uring is not to be had, with an error that was
-/// made of an [`Unavailable`](crate::Unavailable).
+/// [`open_queue`](Backend::open_queue) takes a depth of up to 16,384 and fails where io_uring is not to be had, or where the file cannot be
+/// opened once more for the queue's syncs, with an error that was made of an [`Unavailable`](crate::Unavailable). Open all queues before
+/// the first write: a new one is not told of what another's sync has just failed with.
 #[derive(Debug)]
 pub struct UringDisk {
     disk: Arc<FileDisk>,

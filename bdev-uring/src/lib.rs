@@ -13,8 +13,8 @@
 //! * Files without a medium (tmpfs) are read and written in place.
 //! * A durable write or a flush ends when a sync that began after its data was written has succeeded, and those that ran beside it. Two
 //!   run at a time, and meanwhile the next group gathers. When a sync fails, everybody who waited for it fails, and from then on every
-//!   flush and every durable write, until the file is opened anew: the kernel tells only once of data that it could not write back, and
-//!   not whose it was.
+//!   flush and every durable write, until the file is opened anew: the kernel tells an open file only once of data that it could not
+//!   write back, and not whose it was. So each queue has the file opened once more, for its syncs.
 //! * With `direct`, memory that does not fit the device's alignment is copied, once, in the queue. Parts of a block go to [`FileDisk`],
 //!   on a thread: it reads, changes and writes the block under a lock, so that neighbours in one block do not undo each other's work. A
 //!   write of whole blocks beside needs no lock: it has no sector in common with the part, or the two overlap.

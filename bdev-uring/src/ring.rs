@@ -51,7 +51,7 @@ pub(crate) struct Ring {
 struct Setup {
     entries: u32,
     completions: u32,
-    /// Data, and what is synced. Open as long as the ring lives, since its owner holds the disk.
+    /// Data, and what is synced. The ring keeps both open.
     files: [RawFd; 2],
 }
 
@@ -187,6 +187,8 @@ impl Ring {
         loop {
             while self.next().is_some() {}
             if self.in_kernel == 0 {
+                // The kernel takes a ring apart when it finds the time; by then somebody may want to unmount the files.
+                let _ = self.uring.submitter().unregister_files();
                 return true;
             }
             if self.enter(1).is_err_and(|error| !is_passing(&error)) {

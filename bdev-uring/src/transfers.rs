@@ -53,8 +53,9 @@ impl<B: IoBuf> Transfers<B> {
     pub(crate) fn new(depth: u16, disk: &FileDisk) -> Result<Self, Unavailable> {
         let slot =
             || Slot { io: None, at: 0, moved: 0, flags: 0, busy: false, copy: None, pieces: Vec::new() };
+        let sync = disk.open_sync().map_err(Unavailable::from_open)?;
         Ok(Self {
-            ring: Ring::new(depth.into(), disk.as_fd(), disk.sync_fd().unwrap_or(disk.as_fd()))?,
+            ring: Ring::new(depth.into(), disk.as_fd(), sync.as_ref().map_or(disk.as_fd(), AsFd::as_fd))?,
             slots: (0..depth).map(|_| slot()).collect(),
             free: (0..depth.into()).rev().collect(),
             alignment: disk.alignment(),

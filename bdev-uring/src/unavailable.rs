@@ -2,6 +2,8 @@
 
 use std::{fs, io};
 
+use bdev::{OpenError, OpenErrorKind};
+
 /// Why there is no ring, in one line that ends with what would help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +34,9 @@ pub enum Unavailable {
         "io_uring gets no descriptor; raise the limit on open files (`ulimit -n`, `LimitNOFILE=` of a service)"
     )]
     NoDescriptor,
+    /// The disk cannot be opened once more, for what the queue syncs.
+    #[error("a queue needs the disk opened once more: {0}")]
+    Disk(OpenError),
     /// Anything else.
     #[error("io_uring cannot be set up: {0}")]
     Os(io::Error),
@@ -42,6 +47,18 @@ impl Unavailable {
     pub(crate) fn from_setup(error: io::Error) -> Self {
         let disabled = || fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok();
         Self::from_errno(error, disabled)
+    }
+
+    /// What a failure to open the disk once more means.
+    pub(crate) fn from_open(error: OpenError) -> Self {
+        match error.kind() {
+            OpenErrorKind::Os { error, .. }
+                if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) =>
+            {
+                Self::NoDescriptor
+            }
+            _ => Self::Disk(error),
+        }
     }
 
     /// `disabled` tells the kernel's setting, where it has one.
@@ -65,7 +82,7 @@ impl From<Unavailable> for io::Error {
             Unavailable::Disabled { .. } | Unavailable::Forbidden => io::ErrorKind::PermissionDenied,
             Unavailable::Missing => io::ErrorKind::Unsupported,
             Unavailable::NoMemory => io::ErrorKind::OutOfMemory,
-            Unavailable::NoDescriptor => io::ErrorKind::Other,
+            Unavailable::NoDescriptor | Unavailable::Disk(_) => io::ErrorKind::Other,
             Unavailable::Os(error) => error.kind(),
         };
         Self::new(kind, unavailable)
@@ -74,6 +91,8 @@ impl From<Unavailable> for io::Error {
 
 #[cfg(test)]
 mod tests {
+    use bdev::{FileDisk, FileOptions};
+
     use super::*;
 
     fn line(errno: i32, disabled: Option<u32>) -> String {
@@ -91,6 +110,13 @@ mod tests {
         assert!(line(libc::ENOMEM, None).contains("ulimit -l"));
         assert!(line(libc::EMFILE, None).contains("ulimit -n"));
         assert!(line(libc::EIO, None).ends_with("(os error 5)"));
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_opened_once_more_is_named() {
+        let error = FileDisk::open(&FileOptions::new("/nowhere/disk")).unwrap_err();
+        let line = Unavailable::from_open(error).to_string();
+        assert!(line.contains("once more: /nowhere/disk: no such file"), "{line}");
     }
 
     #[test]

@@ -64,8 +64,10 @@ impl FileOptions {
 /// A disk that is (a part of) a regular file or block device.
 ///
 /// * **Durability.** A plain write ends in the page cache, or with `direct` in the device's cache. [`flush`](BlockingBackend::flush) is
-///   `fdatasync`. A write with `fua` carries `RWF_DSYNC`: one call, no barrier for anybody else's data. The kernel reports a page that it
-///   could not write back only once, so after one failed flush every later one fails too, until the file is opened anew.
+///   `fdatasync`. A write with `fua` is followed by one, too, which serves all that have been written when it begins. With `direct`, whole
+///   blocks carry `RWF_DSYNC` instead: one call, no barrier for anybody else's data, and an error of its own. The kernel tells each
+///   open file only once of a page that it could not write back, and not whose it was: so one sync runs at a time, and after one has
+///   failed every flush and every durable write fails, until the file is opened anew.
 /// * **Size.** It is read when opening, and again by [`reread_size`](Self::reread_size). A file that is cut short in between answers
 ///   reads beyond its new end with [`Status::Media`]; writes there fail too or let it grow again (with holes), never beyond the end
 ///   that it had. With `direct` the last block, if it is no longer whole, counts as cut off until the size is read again.
@@ -76,8 +78,8 @@ impl FileOptions {
 /// * **Direct.** Memory, offset or length off the device's alignment costs a copy; a write of less than a block of the device costs a
 ///   read too, under a lock of this `FileDisk`. Two disks opened on one file must therefore not share such a block.
 ///
-/// * **Memory.** A file on tmpfs, which has no medium, is copied from and to without a system call (on x86-64 Linux). For that the first of
-///   them takes over SIGBUS for the process, and passes on what is not its own. The file's time of modification follows when the disk
+/// * **Memory.** A file on tmpfs, which has no medium, is copied from and to without a system call (on x86-64 Linux), its holes excepted. For
+///   that the first of them takes over SIGBUS for the process, and passes on what is not its own; threads must not block it. The file's time of modification follows when the disk
 ///   is flushed or dropped.
 ///
 /// Nothing is locked: opening one file twice is the caller's affair.
@@ -87,6 +89,10 @@ pub struct FileDisk {
     /// For flushes, unless read-only. The kernel tells each descriptor once of data that it could not write back; a durable write through
     /// `fd` must not use that up.
     sync: Option<OwnedFd>,
+    /// Syncs that have begun. They are numbered from 1.
+    syncs: AtomicU64,
+    /// Number of the last that has succeeded. Held while one runs: nobody else may believe the kernel before a failure is noted.
+    synced: Mutex<u64>,
     path: PathBuf,
     /// Byte of the file at which sector 0 lies.
     start: u64,
@@ -112,7 +118,7 @@ pub struct FileDisk {
     nowait: AtomicBool,
     dsync: AtomicBool,
     zero_range: AtomicBool,
-    /// Whether a flush has failed.
+    /// Whether a sync has failed.
     lost: AtomicBool,
 }
 
@@ -234,9 +240,17 @@ impl FileDisk {
         }
     }
 
-    /// Runs `write` so that its data is durable afterwards: with `RWF_DSYNC`, or followed by a sync where that is not known.
-    fn write_durably(&self, write: impl Fn(ReadWriteFlags) -> Outcome) -> Outcome {
-        if self.dsync.load(Ordering::Relaxed) {
+    /// Runs `write`, of `len` bytes at `at`, so that its data is durable afterwards: followed by a sync, or with `RWF_DSYNC` where it does
+    /// not go through the page cache, since one of several such calls would use up what the others must be told.
+    fn write_durably(&self, at: u64, len: usize, write: impl Fn(ReadWriteFlags) -> Outcome) -> Outcome {
+        if self.in_memory {
+            return write(ReadWriteFlags::empty());
+        }
+        if self.is_lost() {
+            return Err(Cause::Os(Errno::IO));
+        }
+        let past_the_cache = self.direct.as_ref().is_some_and(|direct| direct.is_whole_blocks(at, len));
+        if past_the_cache && self.takes_dsync() {
             match write(ReadWriteFlags::DSYNC) {
                 Err(Cause::Os(Errno::OPNOTSUPP | Errno::NOSYS)) => self.dsync_refused(),
                 result => return result,
@@ -246,10 +260,33 @@ impl FileDisk {
         self.sync()
     }
 
+    /// Makes durable what has been written: with a sync, unless one that began after this call has succeeded meanwhile.
     fn sync(&self) -> Outcome {
         self.note_modification();
         let Some(fd) = &self.sync else { return Ok(()) };
-        transfer::sync(fd).inspect_err(|_| self.lost.store(true, Ordering::Release))
+        // A change of nothing, so that it is in order with those that count: each sync that it does not see covers what was written before.
+        let begun = self.syncs.fetch_add(0, Ordering::AcqRel);
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_lost() {
+            return Err(Cause::Os(Errno::IO));
+        }
+        if *synced <= begun {
+            let number = self.syncs.fetch_add(1, Ordering::AcqRel) + 1;
+            transfer::sync(fd).inspect_err(|cause| self.lose(cause))?;
+            // A queue with a descriptor of its own may have failed meanwhile, and data of this call with it.
+            if self.is_lost() {
+                return Err(Cause::Os(Errno::IO));
+            }
+            *synced = number;
+        }
+        Ok(())
+    }
+
+    /// Notes that data is lost, and says so once.
+    fn lose(&self, cause: &Cause) {
+        if !self.lost.swap(true, Ordering::AcqRel) {
+            self.report.lost(&self.path, cause);
+        }
     }
 
     /// Zeroes `extent` with one `fallocate`, and its ends that do not fill a unit with writes.
@@ -287,6 +324,9 @@ impl FileDisk {
     }
 
     fn punch_hole(&self, at: u64, len: u64) -> Outcome {
+        if let Some(mapped) = &self.mapped {
+            mapped.has_holes();
+        }
         transfer::fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, len)
     }
 
@@ -343,18 +383,12 @@ impl BlockingBackend for FileDisk {
 
     fn write_fua_at(&self, lba: u64, data: &[u8]) -> Result<(), Status> {
         let at = self.place_change(lba, data.len())?;
-        let outcome = self.write_durably(|flags| self.write_bytes(at, data, flags));
+        let outcome = self.write_durably(at, data.len(), |flags| self.write_bytes(at, data, flags));
         self.ended("durable write", extent(lba, data.len()), outcome)
     }
 
     fn flush(&self) -> Result<(), Status> {
-        if self.lost.load(Ordering::Acquire) {
-            return Err(Status::Media);
-        }
-        self.sync().map_err(|cause| {
-            self.report.lost(&self.path, &cause);
-            Status::Media
-        })
+        self.sync().map_err(|_| Status::Media)
     }
 
     fn discard(&self, extent: Extent) -> Result<(), Status> {
@@ -403,7 +437,7 @@ impl BlockingBackend for FileDisk {
             Some(direct) => direct.write_vectored(&self.fd, at, pieces, flags),
             None => transfer::write_vectored(&self.fd, at, pieces, flags),
         };
-        let outcome = if fua { self.write_durably(write) } else { write(ReadWriteFlags::empty()) };
+        let outcome = if fua { self.write_durably(at, len, write) } else { write(ReadWriteFlags::empty()) };
         self.ended(if fua { "durable write" } else { "write" }, extent(lba, len), outcome)
     }
 

@@ -168,7 +168,8 @@ pub(crate) enum Cache {
 pub(crate) enum LinkKind {
     /// The fastest that works here
     Auto,
-    /// AF_XDP sockets, past the network stack (Linux; as root, or with CAP_NET_ADMIN and CAP_BPF besides CAP_NET_RAW)
+    /// AF_XDP sockets, past the network stack (Linux; as root, or with CAP_NET_ADMIN and CAP_BPF besides CAP_NET_RAW). One program to
+    /// an interface, until that is removed
     Xdp,
     /// A packet socket, many frames to a system call (Linux)
     Packet,

@@ -120,6 +120,11 @@ fn fastest(name: &str, options: &NetifOptions) -> Result<XdpLink, String> {
         OpenError::Xdp(XdpError::Unsupported { .. }) => {
             "the fastest here: by AF_XDP the driver would copy, too".to_owned()
         }
+        OpenError::Xdp(XdpError::Permission { .. }) => "the fastest that is permitted".to_owned(),
+        OpenError::Xdp(XdpError::Busy { .. }) => {
+            "the fastest left: another program uses XDP there".to_owned()
+        }
+        OpenError::Xdp(XdpError::Memory { .. }) => "the fastest within the limit of locked memory".to_owned(),
         error => error.to_string(),
     })
 }

@@ -3,12 +3,13 @@
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use bdev::testing::Pieces;
-use bdev::{AlignedBuf, Backend, FileOptions, IoQueue, Op, Status};
+use bdev::{AlignedBuf, Backend, BlockingBackend, FileOptions, IoQueue, Op, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{WRITE, WRITE_FUA, directory, drain, image, open, request, run, submit};
+use crate::support::{WRITE, WRITE_FUA, directory, drain, image, is_readable, open, request, run, submit};
 
 fn cut(path: &Path, bytes: u64) {
     OpenOptions::new().write(true).open(path).unwrap().set_len(bytes).unwrap();
@@ -101,6 +102,31 @@ fn a_sync_that_fails_fails_its_whole_group_and_all_that_follow() {
     assert_eq!(run(&mut queue, request(WRITE_FUA, 0, 8, 1)).status(), Status::Media);
     assert_eq!(run(&mut queue, request(Op::Flush, 0, 0, 1)).status(), Status::Media);
     assert_eq!(run(&mut queue, request(Op::Read, 0, 128, 0)).status(), Status::Ok);
+}
+
+#[test]
+fn two_rings_of_one_disk_both_hear_that_the_device_failed() {
+    let Some(device) = Full::new() else { return };
+    let disk = || open(&FileOptions::new(&device.0));
+    let filling = disk();
+    assert_eq!(filling.disk().write_at(0, &vec![1; 2 << 20]), Ok(()));
+    assert_eq!(filling.disk().flush(), Err(Status::Media), "2 MiB cannot have become durable in 1");
+    for op in [WRITE_FUA, Op::Flush] {
+        let disk = disk();
+        let [mut first, mut second]: [Box<dyn IoQueue<AlignedBuf>>; 2] =
+            std::array::from_fn(|_| disk.open_queue(8).unwrap());
+        if op == Op::Flush {
+            assert_eq!(disk.disk().write_at(8192, &vec![2; 1 << 20]), Ok(()));
+        }
+        let (lbas, sectors) = if op == Op::Flush { ([0, 0], 0) } else { ([12_288, 16_384], 256) };
+        assert!(submit(&mut first, request(op, lbas[0], sectors, 3)).is_none());
+        assert!(submit(&mut second, request(op, lbas[1], sectors, 4)).is_none());
+        // Its sync is told of everybody's loss, and the one who would say so has not looked.
+        first.kick().unwrap();
+        assert!(is_readable(&*first, Duration::from_secs(20)));
+        assert_eq!(drain(&mut second)[0].status(), Status::Media, "{op:?}, the second");
+        assert_eq!(drain(&mut first)[0].status(), Status::Media, "{op:?}, the first");
+    }
 }
 
 #[test]

@@ -5,13 +5,19 @@
 //! if so goes on behind it. The caller then makes the system call that it wanted to save, which says what is wrong. Faults
 //! from anywhere else go where they went before.
 //!
+//! What a mapping cannot tell is asked of the file now and then: a file that became shorter is not used so any more, because within its last page
+//! nothing would fault. Where a file has holes, reads take the system call, since a mapping would fill them with memory.
+//!
+//! A thread that uses this must not block SIGBUS: the kernel ends a process that faults with it blocked.
+//!
 //! Files on a medium are not mapped: nothing tells whether a page is cached, and to wait for one would hold up everybody.
 #![expect(unsafe_code, reason = "memory that others change and can take away, and a signal handler")]
 
 use std::arch::global_asm;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::{io, mem};
 
 /// The bytes of a file from its start, as far as they went when it was mapped.
@@ -20,6 +26,13 @@ pub(super) struct Mapped {
     start: NonNull<u8>,
     len: usize,
     writable: bool,
+    fd: OwnedFd,
+    /// Whether the file is as long as it was.
+    usable: AtomicBool,
+    /// Whether it has no holes.
+    whole: AtomicBool,
+    /// When its length was last looked at, in milliseconds.
+    looked: AtomicU64,
 }
 
 // SAFETY: the mapping belongs to the process, and is only touched by `guarded_copy`, which takes it for memory that anybody may change.
@@ -38,11 +51,42 @@ impl Mapped {
         if start == libc::MAP_FAILED {
             return None;
         }
-        Some(Self { start: NonNull::new(start.cast())?, len, writable })
+        let mapped = Self {
+            start: NonNull::new(start.cast())?,
+            len,
+            writable,
+            fd: fd.try_clone_to_owned().ok()?,
+            usable: AtomicBool::new(true),
+            whole: AtomicBool::new(true),
+            looked: AtomicU64::new(0),
+        };
+        let stored = rustix::fs::fstat(fd).ok()?.st_blocks.cast_unsigned() * 512;
+        mapped.whole.store(stored >= len as u64, Ordering::Relaxed);
+        Some(mapped)
+    }
+
+    /// Takes note that parts of the file have been given back.
+    pub(super) fn has_holes(&self) {
+        self.whole.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the file is as long as it was, to a few milliseconds.
+    fn is_usable(&self) -> bool {
+        let now = milliseconds();
+        if self.looked.load(Ordering::Relaxed) != now {
+            self.looked.store(now, Ordering::Relaxed);
+            if rustix::fs::fstat(&self.fd).map_or(0, |stat| stat.st_size.cast_unsigned()) < self.len as u64 {
+                self.usable.store(false, Ordering::Relaxed);
+            }
+        }
+        self.usable.load(Ordering::Relaxed)
     }
 
     /// Fills `data` from byte `at` on; `false` if that did not work, and `data` is unspecified then.
     pub(super) fn read(&self, at: u64, data: &mut [u8]) -> bool {
+        if !self.whole.load(Ordering::Relaxed) || !self.is_usable() {
+            return false;
+        }
         let Some(from) = self.place(at, data.len()) else { return false };
         // SAFETY: `data` is valid for its length and borrowed exclusively; `from` leads to as many bytes of the mapping, and what they
         // hold, or whether they are there, does not matter to the copy.
@@ -51,7 +95,7 @@ impl Mapped {
 
     /// Writes `data` from byte `at` on; `false` if that did not work, and any part may have been written then.
     pub(super) fn write(&self, at: u64, data: &[u8]) -> bool {
-        if !self.writable {
+        if !self.writable || !self.is_usable() {
             return false;
         }
         let Some(to) = self.place(at, data.len()) else { return false };
@@ -73,6 +117,14 @@ impl Drop for Mapped {
         // SAFETY: `new` mapped this range, and whoever uses its addresses borrows this value.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
+}
+
+/// A clock that costs next to nothing and moves every few milliseconds.
+fn milliseconds() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is valid for what the call writes.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut time) };
+    time.tv_sec.cast_unsigned() * 1000 + time.tv_nsec.cast_unsigned() / 1_000_000
 }
 
 global_asm!(
@@ -117,7 +169,16 @@ fn guard() -> &'static io::Result<libc::sigaction> {
         let mut before: libc::sigaction = unsafe { mem::zeroed() };
         // SAFETY: both pointers are valid; the handler is of the kind that SA_SIGINFO asks for and does only what is allowed in one.
         let result = unsafe { libc::sigaction(libc::SIGBUS, &raw const action, &raw mut before) };
-        if result == -1 { Err(io::Error::last_os_error()) } else { Ok(before) }
+        if result == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `sigset_t` is made of integers.
+        let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+        // SAFETY: the pointer is valid for the set.
+        unsafe { libc::sigaddset(&raw mut set, libc::SIGBUS) };
+        // SAFETY: the pointer is valid for the set, which is read; the old mask is not asked for.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut()) };
+        Ok(before)
     })
 }
 
@@ -141,6 +202,16 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
                 // SAFETY: without the flag it is that of a function of one argument.
                 let handler: extern "C" fn(libc::c_int) = unsafe { mem::transmute(before.sa_sigaction) };
                 handler(signal);
+            }
+        }
+        // SAFETY: the kernel passes a pointer to what it knows of the signal.
+        before if unsafe { (*info).si_code } <= 0 => {
+            // Somebody sent it.
+            if !matches!(before, Some(Ok(before)) if before.sa_sigaction == libc::SIG_IGN) {
+                // SAFETY: takes integers only.
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+                // SAFETY: takes an integer only.
+                unsafe { libc::raise(signal) };
             }
         }
         _ => {
@@ -191,14 +262,37 @@ mod tests {
     fn a_file_that_was_cut_short_ends_the_copy_and_not_the_process() {
         let file = file(&[7; 16384]);
         let mapped = Mapped::new(file.as_fd(), 16384, true).unwrap();
+        // As if it was looked at just now, so that the copy faults.
+        let fresh = || mapped.looked.store(milliseconds(), Ordering::Relaxed);
         file.set_len(5000).unwrap();
         let mut data = [1; 8192];
+        fresh();
         assert!(
             !mapped.read(4096, &mut data) && !mapped.write(8192, &data) && !mapped.read(12288, &mut data)
         );
-        assert!(mapped.read(0, &mut data[..4096]) && data[..4096] == [7; 4096]);
-        file.set_len(16384).unwrap();
-        assert!(mapped.read(8192, &mut data) && data == [0; 8192]);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_within_a_page_is_not_used_any_more() {
+        let file = file(&[7; 16384]);
+        let mapped = Mapped::new(file.as_fd(), 16384, true).unwrap();
+        assert!(mapped.read(0, &mut [0; 512]));
+        file.set_len(5000).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        assert!(!mapped.read(6144, &mut [0; 512]) && !mapped.write(6144, &[1; 512]));
+        assert!(!mapped.read(0, &mut [0; 512]), "whatever it is");
+    }
+
+    #[test]
+    fn holes_are_not_filled_by_reading_them() {
+        let sparse = tempfile::tempfile_in("/dev/shm").unwrap();
+        sparse.set_len(1 << 20).unwrap();
+        let mapped = Mapped::new(sparse.as_fd(), 1 << 20, true).unwrap();
+        assert!(!mapped.read(0, &mut [0; 4096]));
+        assert_eq!(rustix::fs::fstat(&sparse).unwrap().st_blocks, 0);
+        let full = Mapped::new(file(&[7; 8192]).as_fd(), 8192, true).unwrap();
+        full.has_holes();
+        assert!(!full.read(0, &mut [0; 512]) && full.write(0, &[1; 512]));
     }
 
     #[test]

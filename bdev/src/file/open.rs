@@ -1,7 +1,8 @@
 //! Opening: every check first, for writing last.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -30,9 +31,9 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
     let fd = if options.read_only {
         settle(fd, options.direct)?
     } else {
-        open_writable(options, &stat, options.direct)?
+        open_writable(&options.path, &stat, options.direct)?
     };
-    let sync = if options.read_only { None } else { Some(open_writable(options, &stat, false)?) };
+    let sync = if options.read_only { None } else { Some(open_writable(&options.path, &stat, false)?) };
     let tail = match alignment {
         Some(alignment) if !probe::is_block_device(&stat) && u64::from(alignment.offset) > SECTOR => {
             Some(open_tail(options, &stat)?)
@@ -75,6 +76,8 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
         lost: AtomicBool::new(false),
         fd,
         sync,
+        syncs: AtomicU64::new(0),
+        synced: Mutex::default(),
     })
 }
 
@@ -147,19 +150,30 @@ fn settle(fd: OwnedFd, direct: bool) -> Result<OwnedFd, OpenErrorKind> {
     Ok(fd)
 }
 
-fn open_writable(options: &FileOptions, checked: &Stat, direct: bool) -> Result<OwnedFd, OpenErrorKind> {
+fn open_writable(path: &Path, checked: &Stat, direct: bool) -> Result<OwnedFd, OpenErrorKind> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    reopen(options, checked, if direct { flags | OFlags::DIRECT } else { flags })
+    reopen(path, checked, if direct { flags | OFlags::DIRECT } else { flags })
+}
+
+/// The file that `fd` has open, opened once more for syncs: by the descriptor, as `path` may name another file by now, or where there is
+/// no `/proc`, by `path`.
+pub(super) fn open_sync(path: &Path, fd: &OwnedFd) -> Result<OwnedFd, OpenErrorKind> {
+    let stat = rustix::fs::fstat(fd).map_err(|errno| os("look at it", errno))?;
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    match open_writable(Path::new(&link), &stat, false) {
+        Err(OpenErrorKind::Missing) => open_writable(path, &stat, false),
+        result => result,
+    }
 }
 
 /// A second descriptor, through the page cache, for the block in which the file ends.
 fn open_tail(options: &FileOptions, checked: &Stat) -> Result<OwnedFd, OpenErrorKind> {
     let flags = if options.read_only { OFlags::RDONLY } else { OFlags::RDWR };
-    reopen(options, checked, flags | OFlags::NOCTTY | OFlags::CLOEXEC)
+    reopen(&options.path, checked, flags | OFlags::NOCTTY | OFlags::CLOEXEC)
 }
 
-fn reopen(options: &FileOptions, checked: &Stat, flags: OFlags) -> Result<OwnedFd, OpenErrorKind> {
-    let fd = rustix::fs::open(&options.path, flags, Mode::empty()).map_err(|errno| match errno {
+fn reopen(path: &Path, checked: &Stat, flags: OFlags) -> Result<OwnedFd, OpenErrorKind> {
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| match errno {
         Errno::ACCESS | Errno::PERM if flags.contains(OFlags::RDWR) => OpenErrorKind::NoWrite,
         Errno::ROFS => OpenErrorKind::ReadOnlyMedium,
         Errno::INVAL if flags.contains(OFlags::DIRECT) => OpenErrorKind::NoDirect,
@@ -196,9 +210,8 @@ mod tests {
     fn a_file_that_was_replaced_after_it_was_checked_is_refused() {
         let (checked, replaced) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
         let stat = |file: &NamedTempFile| rustix::fs::stat(file.path()).unwrap();
-        let options = FileOptions::new(replaced.path());
-        let result = open_writable(&options, &stat(&checked), false);
+        let result = open_writable(replaced.path(), &stat(&checked), false);
         assert!(matches!(result, Err(OpenErrorKind::Replaced)), "{result:?}");
-        assert!(open_writable(&options, &stat(&replaced), false).is_ok());
+        assert!(open_writable(replaced.path(), &stat(&replaced), false).is_ok());
     }
 }

@@ -1,13 +1,14 @@
 //! For a queue that makes the system calls itself, such as a ring: where things lie, what the kernel asks of a transfer, and where to
 //! say what became of it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
-use super::FileDisk;
+use super::error::OpenError;
 use super::transfer::Cause;
+use super::{FileDisk, open};
 use crate::{Extent, Status};
 
 /// What direct I/O asks of a transfer; powers of two, in bytes.
@@ -27,13 +28,19 @@ impl AsFd for FileDisk {
 }
 
 impl FileDisk {
-    /// The descriptor for flushes, which is not that of the data: the kernel tells each descriptor once of data that it could not write
-    /// back. `None` of a disk that was opened read-only.
+    /// A new descriptor for a queue to sync, which nobody else does: the kernel tells each open file once of data that it could not write
+    /// back, from when it was opened on. `None` of a disk that was opened read-only.
     ///
     /// Whoever syncs it reports a failure with [`sync_failed`](Self::sync_failed), and asks [`is_lost`](Self::is_lost) after a success.
-    #[must_use]
-    pub fn sync_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.sync.as_ref().map(AsFd::as_fd)
+    ///
+    /// # Errors
+    ///
+    /// The file that was opened cannot be opened once more, for want of descriptors or of permission.
+    pub fn open_sync(&self) -> Result<Option<OwnedFd>, OpenError> {
+        if self.info.read_only {
+            return Ok(None);
+        }
+        open::open_sync(&self.path, &self.fd).map(Some).map_err(|kind| OpenError::new(&self.path, kind))
     }
 
     /// The byte of the file at which `extent` begins.
@@ -90,14 +97,13 @@ impl FileDisk {
         Status::Media
     }
 
-    /// Notes and logs that a flush failed with error number `errno`: from now on every flush fails, until the file is opened anew.
+    /// Notes and logs that a sync failed with error number `errno`: from now on every flush and every durable write fails, until the file
+    /// is opened anew.
     pub fn sync_failed(&self, errno: i32) {
-        if !self.lost.swap(true, Ordering::AcqRel) {
-            self.report.lost(&self.path, &Cause::Os(Errno::from_raw_os_error(errno)));
-        }
+        self.lose(&Cause::Os(Errno::from_raw_os_error(errno)));
     }
 
-    /// Whether a flush has failed, so that none can be trusted any more.
+    /// Whether a sync has failed, so that none can be trusted any more.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)

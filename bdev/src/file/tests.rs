@@ -1,7 +1,9 @@
 //! What cannot be brought about from outside: failing flushes, and kernels without `RWF_DSYNC`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
@@ -12,7 +14,9 @@ use super::*;
 fn disk(direct: bool) -> (FileDisk, NamedTempFile) {
     let file = NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 16).unwrap();
-    let disk = FileDisk::open(&FileOptions { direct, ..FileOptions::new(file.path()) }).unwrap();
+    let mut disk = FileDisk::open(&FileOptions { direct, ..FileOptions::new(file.path()) }).unwrap();
+    // As if there were a medium, where the directory for such files has none.
+    disk.in_memory = false;
     (disk, file)
 }
 
@@ -44,37 +48,66 @@ fn a_failed_flush_is_remembered_until_the_file_is_opened_anew() {
 
 #[test]
 fn durable_writes_fall_back_to_a_sync_once_and_for_all() {
-    let (disk, _file) = disk(false);
+    let (disk, _file) = disk(true);
     let tried = RefCell::new(Vec::new());
     let write = |flags| {
         tried.borrow_mut().push(flags);
         if flags == ReadWriteFlags::DSYNC { Err(Cause::Os(Errno::OPNOTSUPP)) } else { Ok(()) }
     };
-    assert_eq!(disk.write_durably(write), Ok(()));
-    assert_eq!(disk.write_durably(write), Ok(()));
+    assert_eq!(disk.write_durably(0, 4096, write), Ok(()));
+    assert_eq!(disk.write_durably(0, 4096, write), Ok(()));
     let (dsync, plain) = (ReadWriteFlags::DSYNC, ReadWriteFlags::empty());
     assert_eq!(*tried.borrow(), [dsync, plain, plain]);
 }
 
 #[test]
+fn only_whole_blocks_past_the_page_cache_are_written_with_the_durable_flag() {
+    for (direct, at, len) in [(false, 0, 4096), (true, 0, 4096), (true, 100, 4096)] {
+        let (disk, _file) = disk(direct);
+        let flag = Cell::new(ReadWriteFlags::empty());
+        let write = |flags| {
+            flag.set(flags);
+            Ok(())
+        };
+        assert_eq!(disk.write_durably(at, len, write), Ok(()));
+        assert_eq!(flag.get() == ReadWriteFlags::DSYNC, direct && at == 0, "direct {direct}, at {at}");
+    }
+}
+
+#[test]
+fn a_sync_serves_all_that_were_written_before_it_began_and_nobody_else() {
+    let (disk, _file) = disk(false);
+    let held = disk.synced.lock().unwrap();
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| disk.sync())).collect();
+        // Should one of them come late, it syncs for itself, and fails the test only if that is done for each.
+        thread::sleep(Duration::from_millis(200));
+        drop(held);
+        waiting.into_iter().for_each(|waiting| assert_eq!(waiting.join().unwrap(), Ok(())));
+    });
+    assert!(disk.syncs.load(Ordering::Relaxed) < 4);
+    let before = disk.syncs.load(Ordering::Relaxed);
+    assert_eq!(disk.sync(), Ok(()));
+    assert_eq!(disk.syncs.load(Ordering::Relaxed), before + 1, "those before began too early");
+}
+
+#[test]
 fn the_sync_after_a_durable_write_decides() {
     let (mut disk, _file) = disk(false);
-    disk.dsync.store(false, Ordering::Relaxed);
     disk.sync = Some(unsyncable());
-    assert_eq!(disk.write_durably(|_| Ok(())), Err(Cause::Os(Errno::INVAL)));
+    assert_eq!(disk.write_durably(0, 512, |_| Ok(())), Err(Cause::Os(Errno::INVAL)));
     assert_eq!(disk.flush(), Err(Status::Media));
+    let never = |_| -> Outcome { panic!("nothing is written durably any more") };
+    assert_eq!(disk.write_durably(0, 512, never), Err(Cause::Os(Errno::IO)));
 }
 
 #[test]
 fn a_failed_durable_write_does_not_use_up_what_the_next_flush_must_be_told() {
-    let (mut disk, _file) = disk(false);
+    let (disk, _file) = disk(false);
     let flushes = disk.sync.as_ref().unwrap().as_raw_fd();
     assert_ne!(flushes, disk.fd.as_raw_fd(), "the kernel tells each descriptor once");
-    assert_eq!(disk.write_durably(|_| Err(Cause::Os(Errno::NOSPC))), Err(Cause::Os(Errno::NOSPC)));
+    assert_eq!(disk.write_durably(0, 512, |_| Err(Cause::Os(Errno::NOSPC))), Err(Cause::Os(Errno::NOSPC)));
     assert_eq!(disk.flush(), Ok(()), "nothing was lost for lack of space");
-    disk.sync = Some(unsyncable());
-    assert_eq!(disk.write_fua_at(0, &[1; 512]), Ok(()));
-    assert_eq!(disk.flush(), Err(Status::Media));
 }
 
 #[test]

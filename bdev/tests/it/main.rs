@@ -3,6 +3,7 @@
 mod conformance;
 mod file;
 mod layers;
+mod lost;
 mod memory;
 mod open;
 mod pooled;

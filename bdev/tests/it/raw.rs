@@ -1,5 +1,7 @@
 //! What a queue needs that makes the system calls itself.
 
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use bdev::testing::{Pieces, TestBuf};
@@ -35,10 +37,11 @@ fn only_past_the_page_cache_there_are_blocks_to_keep_to() {
 fn a_sync_that_somebody_else_saw_fail_is_remembered_and_said_once() {
     let directory = directory();
     let disk = FileDisk::open(&image(&directory, 5120)).unwrap();
-    assert!(disk.sync_fd().is_some() && !disk.is_lost());
+    assert!(!disk.is_lost());
     let lines = logged(|| {
         disk.sync_failed(5);
         disk.sync_failed(5);
+        assert_eq!(disk.flush(), Err(Status::Media));
         assert_eq!(disk.flush(), Err(Status::Media));
         assert_eq!(disk.failed("read", Extent::new(4, 2), Some(5)), Status::Media);
     });
@@ -51,11 +54,29 @@ fn a_sync_that_somebody_else_saw_fail_is_remembered_and_said_once() {
 #[test]
 fn a_disk_without_the_durable_flag_writes_durably_all_the_same() {
     let directory = directory();
-    let disk = FileDisk::open(&image(&directory, 5120)).unwrap();
+    let disk = FileDisk::open(&FileOptions { direct: true, ..image(&directory, 8192) }).unwrap();
     assert!(disk.takes_dsync());
     disk.dsync_refused();
     assert!(!disk.takes_dsync());
-    assert_eq!(disk.write_fua_at(3, &[7; 512]), Ok(()));
+    assert_eq!(disk.write_fua_at(8, &[7; 4096]), Ok(()));
+}
+
+#[test]
+fn what_is_opened_for_syncs_is_the_file_of_the_disk_whatever_its_path_names_by_now() {
+    let directory = directory();
+    let options = image(&directory, 5120);
+    let disk = FileDisk::open(&options).unwrap();
+    let identity = |file: &File| file.metadata().map(|of| (of.dev(), of.ino())).unwrap();
+    let opened = |disk: &FileDisk| File::from(disk.open_sync().unwrap().unwrap());
+    let before = identity(&opened(&disk));
+    assert_eq!(before, identity(&File::open(&options.path).unwrap()));
+    fs::rename(&options.path, directory.path().join("old.img")).unwrap();
+    assert_eq!(identity(&opened(&disk)), before, "the path names nothing");
+    image(&directory, 5120);
+    assert_eq!(identity(&opened(&disk)), before, "the path names another");
+    opened(&disk).sync_data().unwrap();
+    let read_only = FileDisk::open(&FileOptions { read_only: true, ..options }).unwrap();
+    assert!(read_only.open_sync().unwrap().is_none());
 }
 
 #[test]
