@@ -65,6 +65,11 @@ fn one_address_cannot_be_served_twice_on_one_link_nor_be_a_wildcard() {
         server.add_target(target(OWN, State::default()), queue, Box::new(|_| Ok(())), &[second])
     };
     assert_eq!(first, Err(AddError::AddressInUse(OWN)));
+    let (third, _) = MemLink::pair(OTHER, HOST, 1500);
+    let both = [server.add_link(third), second];
+    let queue = disk().open_queue(4).unwrap();
+    let taken = server.add_target(target(OWN, State::default()), queue, Box::new(|_| Ok(())), &both);
+    assert_eq!(taken, Err(AddError::AddressInUse(OWN)), "on one of several links is enough");
     let queue = disk().open_queue(4).unwrap();
     let wild = Address::new(7, 0xff);
     let result = server.add_target(target(wild, State::default()), queue, Box::new(|_| Ok(())), &[second]);

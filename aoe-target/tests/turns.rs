@@ -77,3 +77,22 @@ fn requests_that_are_answered_at_once_are_taken_in_a_burst_at_a_time() {
     }
     assert_eq!([(); 3].map(|()| world.turn().sent), [3, 3, 1]);
 }
+
+#[test]
+fn what_waits_for_room_in_a_queue_is_told_since_no_event_tells() {
+    let (disk, gate) = Delay::until_released(Inline::new(MemDisk::new(64)));
+    let mut world = World::over(in_threes, &disk, 1, 1500, TargetOptions::new(OWN));
+    for number in 0..64 {
+        world.send(0, &read(number, 0, 1));
+    }
+    while world.turn().received != 0 {}
+    assert!(!world.turn().stalled, "the queue has room for 64");
+    world.send(0, &read(64, 0, 1));
+    assert!(world.turn().stalled);
+    gate.open();
+    let mut answered = 0;
+    for _ in 0..40 {
+        answered += world.turn().sent;
+    }
+    assert_eq!(answered, 65);
+}

@@ -47,16 +47,21 @@ impl Commit {
         u8::try_from(number).ok()
     }
 
-    /// A sync did not take place: those that it would have covered wait for another.
-    pub(crate) fn again(&mut self, number: u8) {
+    /// A sync did not take place: those that it would have covered wait for another. Moves `into` there who waited only for it to end.
+    pub(crate) fn again(&mut self, number: u8, into: &mut Vec<Name>) {
         let Some(sync) = self.syncs.get_mut(usize::from(number)) else { return };
         self.gathered.append(&mut sync.names);
+        self.release(into);
     }
 
     /// A sync has succeeded. Moves `into` there who is durable now.
     pub(crate) fn succeeded(&mut self, number: u8, into: &mut Vec<Name>) {
         let Some(sync) = self.syncs.get_mut(usize::from(number)) else { return };
         sync.succeeded = true;
+        self.release(into);
+    }
+
+    fn release(&mut self, into: &mut Vec<Name>) {
         if self.syncs.iter().all(|sync| sync.succeeded || sync.names.is_empty()) {
             self.syncs.iter_mut().for_each(|sync| into.append(&mut sync.names));
         }
@@ -141,9 +146,19 @@ mod tests {
     #[test]
     fn a_sync_that_was_interrupted_is_begun_anew_for_all() {
         let mut commit = two_running();
-        commit.again(0);
+        assert_eq!(names(|names| commit.again(0, names)), []);
         assert_eq!(commit.begin(0), Some(0));
         assert_eq!(names(|names| commit.succeeded(1, names)), []);
         assert_eq!(names(|names| commit.succeeded(0, names)), [4, 1, 2, 3]);
+    }
+
+    #[test]
+    fn who_waited_only_for_a_sync_that_was_interrupted_is_durable() {
+        let mut commit = two_running();
+        assert_eq!(names(|names| commit.succeeded(1, names)), []);
+        assert_eq!(names(|names| commit.again(0, names)), [3]);
+        assert_eq!(commit.begin(0), Some(0));
+        assert_eq!(names(|names| commit.succeeded(0, names)), [4, 1, 2]);
+        assert!(commit.is_idle());
     }
 }

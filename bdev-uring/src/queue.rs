@@ -168,8 +168,12 @@ impl<B: IoBuf> UringQueue<B> {
 
     /// A sync has ended, and with that the requests that waited for it.
     fn synced(&mut self, number: u8, result: i32, done: &mut Vec<Done<B>>) {
+        let mut names = mem::take(&mut self.names);
         let status = match -result {
-            libc::EINTR | libc::EAGAIN => return self.commit.again(number),
+            libc::EINTR | libc::EAGAIN => {
+                self.commit.again(number, &mut names);
+                return self.end_all(names, Status::Ok, done);
+            }
             libc::ECANCELED => Status::Aborted,
             errno if errno > 0 => {
                 self.disk.sync_failed(errno);
@@ -179,7 +183,6 @@ impl<B: IoBuf> UringQueue<B> {
             _ if self.disk.is_lost() => Status::Media,
             _ => Status::Ok,
         };
-        let mut names = mem::take(&mut self.names);
         if status.is_ok() {
             self.commit.succeeded(number, &mut names);
         } else {
