@@ -6,6 +6,7 @@
 //! | `PnetLink` | through an Ethernet interface, by a pnet datalink channel | `pnet` (default) |
 //! | `PacketLink` | through an Ethernet interface of Linux, by a packet socket: in by a ring, out many to a system call | `packet` (default) |
 //! | `XdpLink` | through an Ethernet interface of Linux, by AF_XDP sockets, past the network stack | `xdp` (default) |
+//! | `NetLink` | through an Ethernet interface, by the one of these that suits it, which it tells | all three |
 //!
 //! A link owns the memory of its frames and never waits. It survives what an interface goes through (down, up, gone and back, another
 //! MTU or address, full queues): these show in [`LinkInfo`] and in [`LinkCounters`].

@@ -59,7 +59,7 @@ pub enum XdpMode {
 ///
 /// The program is removed when the link is dropped and when the process ends, in whatever way.
 ///
-/// Frames of an MTU above 3,588 are in up to three pieces. **Every frame must come back**, through [`send`](Link::send) or
+/// Frames of an MTU above 3,602 are in up to three pieces. **Every frame must come back**, through [`send`](Link::send) or
 /// [`recycle`](Link::recycle).
 ///
 /// # What it survives

@@ -18,8 +18,7 @@
 //! * With `direct`, memory that does not fit the device's alignment is copied, once, in the queue. Parts of a block go to [`FileDisk`],
 //!   on a thread: it reads, changes and writes the block under a lock, so that neighbours in one block do not undo each other's work. A
 //!   write of whole blocks beside needs no lock: it has no sector in common with the part, or the two overlap.
-//! * A mapping of the file is not used: a failing device or a file that was cut short would end the process (`SIGBUS`), and cached reads
-//!   already cost nothing but the copy.
+//! * Files on a medium are not mapped: nothing tells whether a page is cached, and to wait for one would hold up the thread.
 //!
 //! # Buffers
 //!

@@ -148,7 +148,7 @@ impl Chunks {
 
 /// A frame of an [`XdpLink`](super::XdpLink): up to three pieces of memory that is shared with the kernel.
 ///
-/// It is in one piece up to an MTU of 3,588. Of a longer one, every piece but the last has 3,620 bytes. Byte 36 has an
+/// It is in one piece up to an MTU of 3,602. Of a longer one, every piece but the last has 3,620 bytes. Byte 36 has an
 /// address that is a multiple of 512.
 ///
 /// It belongs to the link that gave it out, and keeps that link's memory alive.
