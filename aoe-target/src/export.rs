@@ -15,7 +15,7 @@ pub type SaveState = Box<dyn FnMut(&State) -> io::Result<()> + Send>;
 
 /// Ended requests that are answered before the links are looked after again: while many were answered, the initiators' next requests
 /// would wait, and the disk would have nothing to do.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 8;
 
 pub(crate) struct Export<F> {
     pub(crate) target: Target,

@@ -50,20 +50,20 @@ fn in_threes(link: MemLink) -> Threes {
 fn requests_that_must_wait_are_taken_in_together_and_answered_a_few_at_a_time() {
     let (disk, gate) = Delay::until_released(Inline::new(MemDisk::new(64)));
     let mut world = World::over(in_threes, &disk, 1, 1500, TargetOptions::new(OWN));
-    for number in 0..10 {
+    for number in 0..20 {
         world.send(0, &read(number, 0, 1));
     }
     let progress = world.turn();
-    assert_eq!((progress.received, progress.in_flight, progress.sent), (10, 10, 0));
+    assert_eq!((progress.received, progress.in_flight, progress.sent), (20, 20, 0));
     gate.open();
     let mut answered = Vec::new();
-    for sent in [4, 4, 2] {
+    for sent in [8, 8, 4] {
         let progress = world.turn();
         assert_eq!(progress.sent, sent);
         assert!(!progress.is_idle(), "whoever waits now would leave some unanswered");
         answered.extend(world.received(0).iter().map(|reply| tag(reply)));
     }
-    assert_eq!(answered, (0..10).collect::<Vec<_>>());
+    assert_eq!(answered, (0..20).collect::<Vec<_>>());
     let progress = world.turn();
     assert!(progress.is_idle() && !progress.stalled);
 }
