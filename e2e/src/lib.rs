@@ -17,6 +17,7 @@
 //! | [`stage`] | what a test of `aoe` receives: a target of either kind, a disk, images |
 //! | [`wire`] | a cable that loses, doubles, delays and reorders frames |
 //! | [`rogue`] | a target that misbehaves as told |
+//! | [`nonsense`] | frames that are mutated or random, and what they may do |
 //! | [`pcap`], [`rng`] | capture files; reproducible random numbers |
 //!
 //! The binaries are `$VBLADE` and `$AOE`, or `target/release/vblade` and `target/release/aoe` of this repository. A test that lacks something it needs says
@@ -38,6 +39,7 @@ pub mod client;
 pub mod disk;
 pub mod lab;
 pub mod net;
+pub mod nonsense;
 pub mod pcap;
 pub mod reply;
 pub mod request;

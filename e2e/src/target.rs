@@ -128,6 +128,16 @@ impl Target {
         }
     }
 
+    /// Memory it has in use, in KiB (proc(5), `VmRSS`).
+    #[track_caller]
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).expect("the target runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("a number of KiB")
+    }
+
     /// Sends a signal.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
