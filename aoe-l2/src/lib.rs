@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use aoe_wire::MacAddr;
 use bdev::{AlignedBuf, IoBuf};
@@ -97,6 +98,15 @@ pub trait Link {
     ///
     /// Only when the link can never work again.
     fn recv(&mut self, rx: &mut Vec<Self::Frame>) -> io::Result<()>;
+
+    /// Appends, for each frame that the last [`recv`](Self::recv) appended and in the same order, when it arrived: the time that the
+    /// network card or the kernel took, since any moment that is the same for all links of a process, by a clock that nobody sets.
+    /// `None` where that is not known; a link that never knows appends nothing, as by default.
+    ///
+    /// It is for those who have to put the frames of several links in order. Call it once after a `recv`, before the next.
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        let _ = times;
+    }
 
     /// Sends frames from the front of `tx`, takes and recycles what it sent or had to drop, and leaves what should be tried again.
     ///

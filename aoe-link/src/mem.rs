@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aoe_l2::{Link, LinkInfo};
 use aoe_wire::{ETH_HEADER_LEN, MIN_FRAME, MacAddr};
@@ -53,12 +54,15 @@ pub struct MemLink {
     wire: Arc<Mutex<[End; 2]>>,
     side: usize,
     spare: Vec<BytesMut>,
+    time: Option<Duration>,
+    /// Of the frames that were received last.
+    times: Vec<Option<Duration>>,
 }
 
 #[derive(Debug)]
 struct End {
     info: LinkInfo,
-    arriving: VecDeque<BytesMut>,
+    arriving: VecDeque<(BytesMut, Option<Duration>)>,
     counters: LinkCounters,
 }
 
@@ -72,7 +76,8 @@ impl MemLink {
             counters: LinkCounters::default(),
         };
         let wire = Arc::new(Mutex::new([end(mac_a), end(mac_b)]));
-        let side = |side| Self { wire: Arc::clone(&wire), side, spare: Vec::new() };
+        let side =
+            |side| Self { wire: Arc::clone(&wire), side, spare: Vec::new(), time: None, times: Vec::new() };
         (side(0), side(1))
     }
 
@@ -89,6 +94,11 @@ impl MemLink {
     /// Takes this end down or up. While it is down, frames sent from or to it are lost.
     pub fn set_up(&mut self, up: bool) {
         self.change(|info| info.up = up);
+    }
+
+    /// Has what is sent here from now on arrive at this [time](Link::times). It is not known at first.
+    pub fn set_time(&mut self, time: Option<Duration>) {
+        self.time = time;
     }
 
     /// What this end lost.
@@ -133,14 +143,21 @@ impl Link for MemLink {
     }
 
     fn recv(&mut self, rx: &mut Vec<BytesMut>) -> io::Result<()> {
-        let end = &mut self.ends()[self.side];
+        let wire = Arc::clone(&self.wire);
+        let end = &mut wire.lock().unwrap_or_else(PoisonError::into_inner)[self.side];
         let room = capacity(end.info.mtu);
         let burst = end.arriving.len().min(BURST);
-        rx.extend(end.arriving.drain(..burst).map(|mut frame| {
+        self.times.clear();
+        rx.extend(end.arriving.drain(..burst).map(|(mut frame, time)| {
+            self.times.push(time);
             frame.reserve(room.saturating_sub(frame.len()));
             frame
         }));
         Ok(())
+    }
+
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        times.append(&mut self.times);
     }
 
     fn send(&mut self, tx: &mut VecDeque<BytesMut>) -> io::Result<()> {
@@ -156,7 +173,7 @@ impl Link for MemLink {
             } else if !peer.carries(&frame) {
                 peer.counters.rx_refused += 1;
             } else if is_aoe(&frame) {
-                peer.arriving.push_back(frame);
+                peer.arriving.push_back((frame, self.time));
                 continue;
             }
             self.recycle(frame);
@@ -231,6 +248,20 @@ mod tests {
         let mut rx = Vec::new();
         b.recv(&mut rx).unwrap();
         assert!(Frame::capacity(&rx[0]) >= 1514);
+    }
+
+    #[test]
+    fn frames_have_the_time_that_was_set_when_they_were_sent() {
+        let (mut a, mut b) = pair();
+        let second = Duration::from_secs(1);
+        for time in [None, Some(second), Some(2 * second)] {
+            a.set_time(time);
+            a.send(&mut VecDeque::from([frame(60)])).unwrap();
+        }
+        let (mut rx, mut times) = (Vec::new(), Vec::new());
+        b.recv(&mut rx).unwrap();
+        b.times(&mut times);
+        assert_eq!((rx.len(), times), (3, vec![None, Some(second), Some(2 * second)]));
     }
 
     #[test]

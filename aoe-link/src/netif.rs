@@ -90,6 +90,11 @@ pub(crate) trait Traffic: Sized {
         counters: &mut LinkCounters,
     ) -> io::Result<()>;
 
+    /// As [`Link::times`](aoe_l2::Link::times).
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        let _ = times;
+    }
+
     /// Sends frames from the front of `tx`, which holds some, and tells how many, at least one. An error is that of the first.
     fn send(&mut self, port: &Port, tx: &VecDeque<AlignedBuf>) -> io::Result<usize>;
 }
@@ -230,6 +235,12 @@ impl<T: Traffic> Netif<T> {
             // Left alone, an error that came after the look above would keep the event readable for ever.
             self.fell |= self.port.take_error();
         }
+    }
+
+    /// As [`Link::times`](aoe_l2::Link::times).
+    #[cfg(all(feature = "packet", target_os = "linux"))]
+    pub(crate) fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        self.traffic.times(times);
     }
 
     pub(crate) fn send(&mut self, tx: &mut VecDeque<AlignedBuf>) {

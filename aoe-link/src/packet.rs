@@ -3,10 +3,12 @@
 
 mod batch;
 mod ring;
+mod stamps;
 mod sys;
 
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 use std::{fmt, io};
 
 use aoe_l2::{Link, LinkInfo};
@@ -116,6 +118,10 @@ impl Link for PacketLink {
     fn recv(&mut self, rx: &mut Vec<AlignedBuf>) -> io::Result<()> {
         self.0.recv(rx);
         Ok(())
+    }
+
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        self.0.times(times);
     }
 
     fn send(&mut self, tx: &mut VecDeque<AlignedBuf>) -> io::Result<()> {

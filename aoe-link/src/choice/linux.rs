@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use aoe_l2::{Frame, Link, LinkInfo};
 use bdev::{AlignedBuf, IoBuf};
@@ -193,6 +194,10 @@ impl Link for NetLink {
             Inner::Packet(inner) => inner.recv(rx, NetFrame::Heap),
             Inner::Pnet(inner) => inner.recv(rx, NetFrame::Heap),
         }
+    }
+
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        each!(&mut self.inner, link => link.times(times));
     }
 
     fn send(&mut self, tx: &mut VecDeque<NetFrame>) -> io::Result<()> {

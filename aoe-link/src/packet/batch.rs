@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 use bdev::{AlignedBuf, IoBuf};
 use rustix::net::RecvFlags;
 
 use super::ring::{Arrived, Ring};
+use super::stamps::Stamps;
 use super::sys::Batch;
 use crate::netif::{Interface, NetifOptions, Pool, Port, Traffic};
 use crate::{LinkCounters, is_aoe};
@@ -26,6 +28,7 @@ const MOST_BYTES: usize = 36 << 10;
 
 pub(crate) struct Batches {
     ring: Ring,
+    stamps: Stamps,
     tx: Batch,
 }
 
@@ -34,7 +37,7 @@ impl Traffic for Batches {
         // First, so that no frame arrives beside the ring.
         let ring = Ring::new(port.socket(), options.recv_buffer)?;
         port.bind_to_driver(interface)?;
-        Ok(Self { ring, tx: Batch::new(MOST_SENT) })
+        Ok(Self { ring, stamps: Stamps::default(), tx: Batch::new(MOST_SENT) })
     }
 
     fn attach(&mut self, port: &Port, _name: &str, interface: &Interface) -> io::Result<()> {
@@ -55,12 +58,14 @@ impl Traffic for Batches {
         let burst = if self.ring.has_more_than(2 * MANY) { MANY } else { FEW };
         let burst = burst.min(MOST_BYTES / pool.capacity()).max(1);
         let mut result = Ok(());
+        self.stamps.clear();
         for _ in 0..burst {
             if pool.is_exhausted() {
                 break;
             }
             let Some(arrived) = self.ring.front() else { break };
             let Some(mut frame) = pool.take() else { break };
+            let time = arrived.time;
             if arrived.in_socket {
                 result = result.and(receive_whole(port, &mut frame, counters));
             } else {
@@ -69,12 +74,18 @@ impl Traffic for Batches {
             self.ring.release();
             // One that was lost is empty.
             if is_aoe(frame.bytes()) {
+                self.stamps.push(time);
                 rx.push(frame);
             } else {
                 pool.put(frame);
             }
         }
+        self.stamps.set_drained(!self.ring.has_more_than(0));
         result
+    }
+
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        self.stamps.times(times);
     }
 
     fn send(&mut self, port: &Port, tx: &VecDeque<AlignedBuf>) -> io::Result<usize> {

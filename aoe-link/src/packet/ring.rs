@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 use std::{io, mem, ptr, slice};
 
 /// Bytes of a slot, with the kernel's header.
@@ -30,6 +31,8 @@ pub(super) struct Arrived<'a> {
     pub(super) bytes: &'a [u8],
     /// How long the frame is.
     pub(super) len: usize,
+    /// When it arrived, by the system's clock.
+    pub(super) time: Duration,
     /// Whether the frame waits in the socket, too: whole, and as the next of those there.
     pub(super) in_socket: bool,
 }
@@ -85,7 +88,8 @@ impl Ring {
         let start = usize::from(header.tp_mac);
         let bytes = slot.get(start..start + header.tp_snaplen as usize).unwrap_or_default();
         let in_socket = status & libc::TP_STATUS_COPY != 0;
-        Some(Arrived { bytes, len: header.tp_len as usize, in_socket })
+        let time = Duration::new(header.tp_sec.into(), header.tp_nsec);
+        Some(Arrived { bytes, len: header.tp_len as usize, time, in_socket })
     }
 
     /// Whether more than `count` frames have arrived.

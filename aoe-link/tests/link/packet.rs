@@ -1,6 +1,8 @@
 //! What only [`PacketLink`] has to show.
 
 use std::collections::VecDeque;
+use std::thread;
+use std::time::Duration;
 
 use aoe_l2::Link;
 use aoe_link::{LinkCounters, NetifOptions, PacketLink};
@@ -10,6 +12,14 @@ use crate::conformance::Rig;
 use crate::netns::{in_netns, ip, limit, skip};
 use crate::veth::{Veth, leave_waiting};
 use crate::{FAR, frame, receive, send, until};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The clock that times are by.
+fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(now.tv_sec.try_into().unwrap(), now.tv_nsec.try_into().unwrap())
+}
 
 in_netns! {
     fn one_call_receives_eight_of_what_has_arrived_or_sixteen_of_very_many() {
@@ -82,6 +92,40 @@ in_netns! {
         assert!(rig.far.alloc().is_none());
         rx.into_iter().for_each(|frame| rig.far.recycle(frame));
         assert_eq!(std::iter::from_fn(|| rig.far.alloc()).count(), 6);
+    }
+
+    fn frames_tell_when_they_arrived_and_not_when_they_were_received() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions::default());
+        rig.set_mtu(9000);
+        until(&mut rig.near, |info| info.mtu == 9000);
+        until(&mut rig.far, |info| info.mtu == 9000);
+        let (mut rx, mut times) = (Vec::new(), Vec::new());
+        // Who asks for the first time, and who was kept from asking, learns none.
+        for _ in 0..1000 {
+            let before = now();
+            let frames: Vec<_> =
+                [60, 9014].map(|len| frame(&mut rig.near, FAR, len, 1)).into_iter().collect();
+            leave_waiting(&mut rig, frames);
+            thread::sleep(Duration::from_millis(30));
+            rx.clear();
+            times.clear();
+            rig.far.recv(&mut rx).unwrap();
+            rig.far.times(&mut times);
+            let after = now();
+            assert_eq!(rx.len(), 2);
+            rx.drain(..).for_each(|frame| rig.far.recycle(frame));
+            let known: Vec<Duration> = times.iter().copied().flatten().collect();
+            if known.len() == 2 {
+                assert!(known[0] <= known[1]);
+                for time in known {
+                    let (since, waited) = (time.saturating_sub(before), after.saturating_sub(time));
+                    assert!(time + MS >= before, "{:?} before it was sent", before - time);
+                    assert!(waited + MS >= Duration::from_millis(30), "{waited:?} after {since:?}");
+                }
+                return;
+            }
+        }
+        panic!("no frame has a time");
     }
 
     fn more_frames_than_one_call_sends_leave_in_order() {
