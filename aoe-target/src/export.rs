@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use bdev::{Done, Io, IoQueue, Submit};
 
 use crate::inflight::{Inflight, Key};
-use crate::port::Port;
+use crate::late::Late;
+use crate::port::{Arrival, Port};
 use crate::{Frame, Link, ServerStats, State, Step, Target};
 
 /// Stores a target's state durably before it returns; see [`Target::change`].
@@ -29,11 +31,14 @@ pub(crate) struct Export<F> {
     done: Vec<Done<F>>,
     /// A change of state that waits for the writes in flight, and the frames that arrived after it.
     change: Option<(usize, F)>,
-    held: VecDeque<(usize, F)>,
+    held: VecDeque<(Arrival, F)>,
+    /// Where a disk has one link only, nothing overtakes.
+    late: Option<Late>,
 }
 
 impl<F: Frame> Export<F> {
-    pub(crate) fn new(target: Target, queue: Box<dyn IoQueue<F>>, save: SaveState) -> Self {
+    /// `links` is how many links it is served on.
+    pub(crate) fn new(target: Target, queue: Box<dyn IoQueue<F>>, save: SaveState, links: usize) -> Self {
         Self {
             target,
             busy: false,
@@ -44,6 +49,7 @@ impl<F: Frame> Export<F> {
             done: Vec::new(),
             change: None,
             held: VecDeque::new(),
+            late: (links > 1).then(Late::default),
         }
     }
 
@@ -61,21 +67,25 @@ impl<F: Frame> Export<F> {
         self.queue.event()
     }
 
-    /// A frame for this target arrived on link number `at`.
+    /// A frame for this target has arrived.
     pub(crate) fn receive<L: Link<Frame = F>>(
         &mut self,
-        at: usize,
+        arrival: Arrival,
         frame: F,
         ports: &mut [Port<L>],
         stats: &mut ServerStats,
     ) {
         if self.change.is_some() {
-            self.held.push_back((at, frame));
+            self.held.push_back((arrival, frame));
             return;
         }
+        let at = arrival.link;
         match self.target.handle(&ports[at].info, frame) {
             Step::Ignore(frame) => ports[at].link.recycle(frame),
             Step::Reply(frame) => ports[at].tx.push_back(frame),
+            Step::Submit { io, reach } if self.is_late(arrival, &io, &reach) => {
+                ports[at].link.recycle(self.target.drop_late(io));
+            }
             Step::Submit { io, reach } => match self.inflight.begin(at, io, reach) {
                 Some(io) => {
                     self.ready.push_back(io);
@@ -88,6 +98,10 @@ impl<F: Frame> Export<F> {
                 self.settle(ports, stats);
             }
         }
+    }
+
+    fn is_late(&mut self, arrival: Arrival, io: &Io<F>, reach: &Range<u64>) -> bool {
+        self.late.as_mut().is_some_and(|late| late.refuses(arrival, io, reach))
     }
 
     /// Starts what was submitted since the last call, and answers what has ended.
@@ -157,9 +171,9 @@ impl<F: Frame> Export<F> {
                 Step::Submit { io, .. } => port.link.recycle(io.abandon().into_buf()),
             }
             while self.change.is_none()
-                && let Some((at, frame)) = self.held.pop_front()
+                && let Some((arrival, frame)) = self.held.pop_front()
             {
-                self.receive(at, frame, ports, stats);
+                self.receive(arrival, frame, ports, stats);
             }
         }
     }

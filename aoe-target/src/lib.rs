@@ -54,6 +54,7 @@ mod export;
 mod head;
 mod identity;
 mod inflight;
+mod late;
 mod mask;
 mod port;
 mod query;

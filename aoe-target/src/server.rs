@@ -3,6 +3,7 @@
 //! A disk belongs to one server, and a server may have any number of links and disks, so the data path has no lock, and the order of
 //! arrival at a disk is kept over all of its links. To use more processors, run more servers, each in a thread with its own disks.
 
+mod gather;
 mod route;
 
 use std::io;
@@ -15,14 +16,12 @@ use bdev::{DeviceInfo, IoQueue};
 use crate::bucket::Bucket;
 use crate::export::{Export, SaveState};
 use crate::port::Port;
+use crate::server::gather::Arrived;
 use crate::{Link, ServerStats, Target};
 
 /// Requests that are taken before the links are left alone, over all targets. The backlog then stays with the links, where the
 /// network's own back-pressure works; a link's pool must hold a few more frames than this.
 pub const MAX_REQUESTS: usize = 1024;
-
-/// Frames that are received from a link before what they ask for is begun.
-const MOST_GATHERED: usize = 64;
 
 /// Answers to wildcard requests per second: well above a discovery storm, and too few to flood somebody with.
 const WILDCARDS_PER_SECOND: u32 = 2_000;
@@ -44,6 +43,9 @@ pub struct Server<L: Link> {
     stats: ServerStats,
     conflict: Option<(Address, MacAddr)>,
     receiving: bool,
+    /// What was received on several links, on its way into one order; `None` while no disk has several.
+    arrived: Option<Arrived<L::Frame>>,
+    late: Option<TargetId>,
 }
 
 /// Names a link of a server.
@@ -110,6 +112,8 @@ impl<L: Link> Server<L> {
             stats: ServerStats::default(),
             conflict: None,
             receiving: true,
+            arrived: None,
+            late: None,
         }
     }
 
@@ -142,7 +146,10 @@ impl<L: Link> Server<L> {
             return Err(AddError::AddressInUse(address));
         }
         let number = self.exports.len();
-        self.exports.push(Export::new(target, queue, save));
+        self.exports.push(Export::new(target, queue, save, links.len()));
+        if links.len() > 1 {
+            self.arrived.get_or_insert_default();
+        }
         for link in links {
             if let Some(port) = self.ports.get_mut(link.0) {
                 port.routes.add(address, number);
@@ -189,6 +196,12 @@ impl<L: Link> Server<L> {
         self.conflict.take()
     }
 
+    /// The last target that has dropped writes since this was last asked, because they came too late: its
+    /// [`Stats::late_writes`](crate::Stats::late_writes) tells how many.
+    pub fn take_late(&mut self) -> Option<TargetId> {
+        self.late.take()
+    }
+
     /// Takes no more frames; turn until [`Progress::in_flight`] is 0 to answer those that were taken.
     pub fn stop(&mut self) {
         self.receiving = false;
@@ -209,9 +222,7 @@ impl<L: Link> Server<L> {
     pub fn turn(&mut self, now: Duration) -> io::Result<Progress> {
         let mut progress = Progress::default();
         self.wildcards.refill(now);
-        for at in 0..self.ports.len() {
-            progress.received += self.gather(at)?;
-        }
+        progress.received = self.gather()?;
         self.stats.rx_runs += u64::from(progress.received != 0);
         if now >= self.next_look {
             self.next_look = now + LOOK;
@@ -241,36 +252,6 @@ impl<L: Link> Server<L> {
 
     fn has_room(&self) -> bool {
         self.receiving && self.in_flight < MAX_REQUESTS
-    }
-
-    /// Receives on a link: one burst if it is answered at once, else all there is, so that a disk gets many requests together.
-    fn gather(&mut self, at: usize) -> io::Result<usize> {
-        let mut received = 0;
-        loop {
-            let burst = self.receive(at)?;
-            received += burst;
-            if burst == 0 || received >= MOST_GATHERED || !self.ports[at].tx.is_empty() {
-                return Ok(received);
-            }
-        }
-    }
-
-    /// Receives on a link, unless there is no room, and judges what arrived by the link as it then is.
-    fn receive(&mut self, at: usize) -> io::Result<usize> {
-        let listening = self.has_room();
-        let port = &mut self.ports[at];
-        let mut rx = std::mem::take(&mut port.rx);
-        let result = if listening { port.link.recv(&mut rx) } else { Ok(()) };
-        if port.refresh() {
-            self.advertise(at);
-        }
-        let received = rx.len();
-        self.stats.rx_frames += received as u64;
-        for frame in rx.drain(..) {
-            self.route(at, frame);
-        }
-        self.ports[at].rx = rx;
-        result.map(|()| received)
     }
 
     /// Runs the exports that have requests. Whether one of them waits for something that no event tells of.

@@ -8,6 +8,8 @@ pub struct Stats {
     pub requests: u64,
     /// Frames that got no answer: for others, refused, malformed, or a test that did not match.
     pub ignored: u64,
+    /// Among these, writes that came too late: another link had brought a newer one to the same sectors, which was executed.
+    pub late_writes: u64,
     /// Replies made, good or not.
     pub replies: u64,
     /// Replies with the AoE error flag.

@@ -351,6 +351,22 @@ impl Target {
         (next, reply.unwrap_or_else(Reply::Refused))
     }
 
+    /// Takes back a write that [`handle`](Self::handle) let pass, and that is not executed because a newer one was. It gets no answer:
+    /// its sender has sent it again long ago, or waits for nothing any more.
+    pub(crate) fn drop_late<F>(&mut self, io: Io<F>) -> F {
+        let stats = &mut self.stats;
+        (stats.requests, stats.ignored) = (stats.requests - 1, stats.ignored + 1);
+        stats.late_writes += 1;
+        match io.op() {
+            Op::Write { .. } => {
+                stats.writes -= 1;
+                stats.sectors_written -= u64::from(io.extent().sectors);
+            }
+            _ => stats.trims -= 1,
+        }
+        io.abandon().into_buf()
+    }
+
     fn count_submitted(&mut self, op: Op, extent: Extent) {
         match op {
             Op::Read => {

@@ -3,13 +3,14 @@
 use aoe_wire::{Address, Packet};
 use bdev::IoBuf;
 
-use super::Server;
+use super::{Server, TargetId};
+use crate::port::Arrival;
 use crate::{Frame, Link, head};
 
 impl<L: Link> Server<L> {
     /// Gives a frame to its target, or a copy to each target that a wildcard matches.
-    pub(super) fn route(&mut self, at: usize, frame: L::Frame) {
-        let port = &mut self.ports[at];
+    pub(super) fn route(&mut self, arrival: Arrival, frame: L::Frame) {
+        let port = &mut self.ports[arrival.link];
         let Ok(Packet { eth, aoe, .. }) = Packet::parse_headers(frame.bytes()) else {
             return port.link.recycle(frame);
         };
@@ -23,15 +24,16 @@ impl<L: Link> Server<L> {
                 self.conflict = Some((address, from));
             }
         } else if address.is_wildcard() {
-            self.route_wildcard(at, address, frame);
+            self.route_wildcard(arrival, address, frame);
         } else if let Some(number) = port.routes.find(address) {
-            self.deliver(at, number, frame);
+            self.deliver(arrival, number, frame);
         } else {
             port.link.recycle(frame);
         }
     }
 
-    fn route_wildcard(&mut self, at: usize, address: Address, frame: L::Frame) {
+    fn route_wildcard(&mut self, arrival: Arrival, address: Address, frame: L::Frame) {
+        let at = arrival.link;
         if !self.wildcards.has_any() {
             self.stats.wildcards_dropped += 1;
             return self.ports[at].link.recycle(frame);
@@ -47,7 +49,7 @@ impl<L: Link> Server<L> {
                 Some(_) => frame.as_ref().and_then(|frame| copy(frame, &mut port.link)),
             };
             match one {
-                Some(one) => self.deliver(at, number, one),
+                Some(one) => self.deliver(arrival, number, one),
                 None => self.stats.no_frame += 1,
             }
         }
@@ -58,11 +60,14 @@ impl<L: Link> Server<L> {
     }
 
     /// Gives a frame to export number `number`.
-    fn deliver(&mut self, at: usize, number: usize, frame: L::Frame) {
-        let Self { ports, exports, busy, in_flight, stats, .. } = self;
+    fn deliver(&mut self, arrival: Arrival, number: usize, frame: L::Frame) {
+        let Self { ports, exports, busy, in_flight, stats, late, .. } = self;
         let export = &mut exports[number];
-        let before = export.load();
-        export.receive(at, frame, ports, stats);
+        let (before, dropped) = (export.load(), export.target.stats().late_writes);
+        export.receive(arrival, frame, ports, stats);
+        if export.target.stats().late_writes != dropped {
+            *late = Some(TargetId(number));
+        }
         let load = export.load();
         *in_flight = *in_flight + load - before;
         if load != 0 && !export.busy {
