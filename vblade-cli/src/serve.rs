@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_millis(2);
 /// The longest wait for events.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// How often a station at our address is mentioned.
+/// How often a station at our address is mentioned, and writes that came too late.
 const REMINDER: Duration = Duration::from_secs(60);
 
 /// Serves until a signal to end comes, then answers the requests that were taken. Returns how many are left after `grace`.
@@ -32,13 +32,14 @@ pub(crate) fn run<L: Link>(
     mut reread: impl FnMut(&mut Server<L>),
 ) -> io::Result<usize> {
     let start = Instant::now();
-    let (mut waiter, mut reminded) = (Waiter::default(), None);
+    let (mut waiter, mut reminded, mut told) = (Waiter::default(), None, None);
     while !signals.stop() {
         if signals.take_reread() {
             reread(server);
         }
         let progress = server.turn(start.elapsed())?;
         warn_of_conflict(server, &mut reminded);
+        warn_of_late_writes(server, &mut told);
         if progress.is_idle() {
             let timeout = if progress.stalled || polled { RETRY } else { IDLE };
             if waiter.readable([signals.event()].into_iter().chain(server.events()), timeout)? {
@@ -65,13 +66,31 @@ pub(crate) fn run<L: Link>(
 
 fn warn_of_conflict<L: Link>(server: &mut Server<L>, reminded: &mut Option<Instant>) {
     let Some((address, station)) = server.take_conflict() else { return };
-    if reminded.is_none_or(|last| last.elapsed() >= REMINDER) {
-        *reminded = Some(Instant::now());
+    if is_due(reminded) {
         warn!(
             %address, %station,
             "ANOTHER STATION ANSWERS AT THIS ADDRESS: initiators mix the two disks up and lose data; stop one of them now"
         );
     }
+}
+
+fn warn_of_late_writes<L: Link>(server: &mut Server<L>, told: &mut Option<Instant>) {
+    let Some(target) = server.take_late().and_then(|id| server.target(id)) else { return };
+    if is_due(told) {
+        warn!(
+            address = %target.address(), so_far = target.stats().late_writes,
+            "dropped writes that newer ones had overtaken on another interface: frames wait for long on one path, look for the cause there"
+        );
+    }
+}
+
+/// Whether something is to be mentioned that was last mentioned then: it is from now on.
+fn is_due(last: &mut Option<Instant>) -> bool {
+    let due = last.is_none_or(|last| last.elapsed() >= REMINDER);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
 }
 
 /// Leaves `server` as it is: to drop it is to wait for a disk that does not answer.
