@@ -1,6 +1,6 @@
 //! Conformance cases 58 to 61: many requests at once, duplicates, and requests that overlap.
 //!
-//! Case 60 asks for two interfaces of one disk; the command serves one, so that part is the engine's to show.
+//! Of case 60 this is the part with one interface; `late.rs` has the other.
 
 mod versions;
 
