@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::{Duration, Instant};
 
 use aoe_target::bdev::AlignedBuf;
 use aoe_target::{IoBuf, Link, LinkInfo};
@@ -20,6 +21,9 @@ pub struct Carousel {
     next: usize,
     pool: Vec<AlignedBuf>,
     info: LinkInfo,
+    /// When the first frame could have arrived, and by how much the others are older than they could be.
+    clock: Option<(Instant, Duration)>,
+    burst: usize,
 }
 
 impl Carousel {
@@ -28,7 +32,13 @@ impl Carousel {
     pub fn new(requests: Vec<Vec<u8>>, window: usize) -> Self {
         let frame = || AlignedBuf::new(1514, 512, ATA_HEADER_LEN);
         let info = LinkInfo { mac: TARGET, mtu: 1500, payload_align: 512, up: true, generation: 0 };
-        Self { requests, next: 0, pool: (0..window).map(|_| frame()).collect(), info }
+        Self { requests, next: 0, pool: (0..window).map(|_| frame()).collect(), info, clock: None, burst: 0 }
+    }
+
+    /// The same, whose frames tell when they arrived: so long before they are received, by a clock that began at `start`.
+    #[must_use]
+    pub fn with_times(self, start: Instant, ago: Duration) -> Self {
+        Self { clock: Some((start, ago)), ..self }
     }
 }
 
@@ -48,6 +58,7 @@ impl Link for Carousel {
     }
 
     fn recv(&mut self, rx: &mut Vec<AlignedBuf>) -> io::Result<()> {
+        let before = rx.len();
         // Each unanswered request has one of the frames.
         for _ in 0..BURST {
             let Some(mut frame) = self.pool.pop() else { break };
@@ -57,7 +68,15 @@ impl Link for Carousel {
             frame.bytes_mut()[..ATA_HEADER_LEN].copy_from_slice(&request[..ATA_HEADER_LEN]);
             rx.push(frame);
         }
+        self.burst = rx.len() - before;
         Ok(())
+    }
+
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        if let Some((start, ago)) = self.clock {
+            let time = start.elapsed().saturating_sub(ago);
+            times.extend(std::iter::repeat_n(Some(time), self.burst));
+        }
     }
 
     fn send(&mut self, tx: &mut VecDeque<AlignedBuf>) -> io::Result<()> {

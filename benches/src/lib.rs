@@ -5,6 +5,7 @@
 //! | `wire` | how long does it take to parse a frame, to make it a reply, to print it? |
 //! | `turn` | how many requests a second go through the engine, by size of batch? |
 //! | `overlap` | what does the order of overlapping requests cost, by how many are in flight, over how many links? |
+//! | `late` | what does it cost to drop writes that newer ones have overtaken on another link? |
 //! | `initiator` | how many requests a second go through the initiator, by window? |
 //! | `queue` | how many requests a second does a backend take, by depth? |
 //! | `alloc` | does the data path allocate? (It must not; no figures.) |
