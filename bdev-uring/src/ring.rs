@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
 use std::{io, mem, thread};
 
 use io_uring::squeue::Entry;
@@ -26,8 +27,11 @@ const CANCELLED: u64 = FIRST_SYNC - 2;
 const BATCH: u32 = 4;
 /// Entries in the kernel beside transfers: a sync, a watched descriptor, a cancellation.
 const OTHERS: u32 = 8;
-/// How often in a row the kernel may be short of memory before what is left waits for the next kick.
+/// How often in a row the kernel may be short of memory before others get more than a moment.
 const PATIENCE: u32 = 100;
+/// How often in a row it is tried, with a [`PAUSE`] before each, when nothing in the kernel would wake anybody: for a second.
+const STUBBORN: u32 = 1000;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,9 @@ pub(crate) struct Ring {
     in_kernel: usize,
     /// Whether a watched descriptor has not yet become readable.
     watching: bool,
+    /// How often the kernel will be short of memory.
+    #[cfg(test)]
+    shortages: u32,
 }
 
 struct Setup {
@@ -69,6 +76,8 @@ impl Ring {
             todo: VecDeque::with_capacity(room as usize),
             in_kernel: 0,
             watching: false,
+            #[cfg(test)]
+            shortages: 0,
         })
     }
 
@@ -106,32 +115,44 @@ impl Ring {
         }
     }
 
-    /// Hands the kernel what was taken, a few to a system call. What it has no memory for is left for the next time.
+    /// Hands the kernel what was taken, a few to a system call. What it has no memory for is left for the next time: for when
+    /// [`event`](Self::event) tells of the end of something else. Where there is nothing else, it is waited for.
     ///
     /// # Errors
     ///
     /// When the ring can no longer be used.
     pub(crate) fn submit(&mut self) -> io::Result<()> {
-        if self.todo.is_empty() {
-            return Ok(());
-        }
         let mut refused = 0;
-        while !self.todo.is_empty() && refused < PATIENCE {
+        while !self.todo.is_empty() {
             let staged = self.stage();
-            let result = self.uring.submit();
+            let result = self.hand_over();
             let taken = staged - self.uring.submission().len();
             let watched = self.todo.drain(..taken).filter(|entry| entry.get_user_data() == WATCHED).count();
             self.in_kernel += taken - watched;
             match result {
                 Err(error) if !is_passing(&error) => return Err(error),
-                _ if taken == 0 => {
+                _ if taken != 0 => refused = 0,
+                _ if refused < PATIENCE => {
                     refused += 1;
                     thread::yield_now();
                 }
-                _ => {}
+                _ if self.in_kernel == 0 && refused < PATIENCE + STUBBORN => {
+                    refused += 1;
+                    thread::sleep(PAUSE);
+                }
+                _ => break,
             }
         }
         Ok(())
+    }
+
+    fn hand_over(&mut self) -> io::Result<usize> {
+        #[cfg(test)]
+        if let Some(left) = self.shortages.checked_sub(1) {
+            self.shortages = left;
+            return Err(io::Error::from_raw_os_error(libc::EAGAIN));
+        }
+        self.uring.submit()
     }
 
     /// The next that has ended; a system call only where the kernel says that it waits for one.
@@ -247,3 +268,6 @@ impl Setup {
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
 }
+
+#[cfg(test)]
+mod tests;
