@@ -272,3 +272,6 @@ impl<B: IoBuf> IoQueue<B> for UringQueue<B> {
         Some(self.transfers.event())
     }
 }
+
+#[cfg(test)]
+mod tests;

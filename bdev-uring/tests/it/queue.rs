@@ -29,6 +29,26 @@ fn a_queue_of_depth_one_takes_one_at_a_time() {
 }
 
 #[test]
+fn a_queue_takes_as_many_as_its_depth_whichever_way_they_go() {
+    let directory = directory();
+    let mut queue = queue::<AlignedBuf>(&FileOptions { direct: true, ..image(&directory, 1 << 20) }, 6);
+    // By the ring, as a group to be synced, and by threads.
+    let ways =
+        [(WRITE, 8), (WRITE_FUA, 8), (Op::Flush, 0), (Op::Discard, 8), (Op::WriteZeroes, 8), (Op::Read, 8)];
+    for (number, (op, sectors)) in (0..).zip(ways) {
+        let lba = if sectors == 0 { 0 } else { number * 8 };
+        assert!(submit(&mut queue, request(op, lba, sectors, 1)).is_none(), "{op:?}");
+        assert_eq!(queue.in_flight() as u64, number + 1);
+    }
+    for (op, sectors) in ways {
+        let io = request(op, if sectors == 0 { 0 } else { 800 }, sectors, 2);
+        let Submit::Full(io) = queue.submit(io) else { panic!("a seventh {op:?} finds room") };
+        let _ = io.abandon();
+    }
+    assert_eq!(drain(&mut queue).len(), 6);
+}
+
+#[test]
 fn the_event_wakes_a_poll_and_an_epoll_that_were_there_first() {
     let directory = directory();
     let mut queue = queue::<AlignedBuf>(&FileOptions { direct: true, ..image(&directory, 1 << 20) }, 16);
