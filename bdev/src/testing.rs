@@ -4,6 +4,7 @@
 //!   buffers in pieces. Each rule is a function of [`rules`], for backends that cannot keep all of them.
 //! * Above: [`Faulty`] makes requests fail, [`Delay`] holds them until told otherwise, [`Reorder`] lets them run and end in another order.
 //!   Each wraps a backend and is one, so they stack. None of them has a clock, and chance comes from a seed: what failed once fails again.
+//! * Further below, on Linux: `LoopDevice` is a block device out of a file, or one that has less room than it says.
 //!
 //! ```
 //! use bdev::testing::{Fault, Faults, Faulty, conformance};
@@ -27,6 +28,8 @@ mod content;
 mod delay;
 mod driver;
 mod faulty;
+#[cfg(target_os = "linux")]
+mod loop_device;
 mod model;
 mod pieces;
 mod reorder;
@@ -35,6 +38,8 @@ pub mod rules;
 pub use conform::{conformance, conformance_segmented};
 pub use delay::{Delay, DelayQueue, Gate};
 pub use faulty::{Fault, Faults, Faulty, FaultyQueue};
+#[cfg(target_os = "linux")]
+pub use loop_device::LoopDevice;
 pub use model::{Step, run_against_model};
 pub use pieces::{Pieces, TestBuf};
 pub use reorder::{Reorder, ReorderQueue};

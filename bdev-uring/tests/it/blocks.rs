@@ -1,15 +1,15 @@
 //! A device with blocks of 4096 bytes: parts of a block are read, changed and written, beside what goes through the ring.
 
-use bdev::testing::{Pieces, conformance, conformance_segmented};
+use bdev::testing::{LoopDevice, Pieces, conformance, conformance_segmented};
 use bdev::{AlignedBuf, Backend, FileOptions, IoQueue, Op};
 use bdev_uring::UringDisk;
 
-use crate::support::{Loop, WRITE, WRITE_FUA, directory, drain, image, open, request, run, submit};
+use crate::support::{WRITE, WRITE_FUA, directory, drain, image, open, request, run, submit};
 
 /// A device of 1 MiB, and its disk, past the page cache or through it.
-fn device(direct: bool) -> Option<(Loop, UringDisk, tempfile::TempDir)> {
+fn device(direct: bool) -> Option<(LoopDevice, UringDisk, tempfile::TempDir)> {
     let directory = directory();
-    let device = Loop::new(&image(&directory, 1 << 20).path)?;
+    let device = LoopDevice::new(&image(&directory, 1 << 20).path, 4096)?;
     let disk = open(&FileOptions { direct, ..FileOptions::new(device.path()) });
     Some((device, disk, directory))
 }

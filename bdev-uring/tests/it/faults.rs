@@ -1,11 +1,11 @@
 //! Files and devices that fail.
 
 use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use bdev::testing::Pieces;
+use bdev::testing::{LoopDevice, Pieces};
 use bdev::{AlignedBuf, Backend, BlockingBackend, FileOptions, IoQueue, Op, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -42,34 +42,10 @@ fn reads_beyond_the_end_of_a_file_that_was_cut_short_fail_and_nothing_else_does(
     }
 }
 
-/// A device of 16 MiB on a file system that has room for one, in a mount namespace that is gone: both go with the device.
-struct Full(PathBuf);
-
-impl Full {
-    fn new() -> Option<Self> {
-        let script = "mount -t tmpfs -o size=1m none /mnt && truncate -s 16M /mnt/disk && losetup --find --show /mnt/disk";
-        match Command::new("unshare").args(["--mount", "sh", "-c", script]).output() {
-            Ok(output) if output.status.success() => {
-                Some(Self(String::from_utf8(output.stdout).unwrap().trim().into()))
-            }
-            other => {
-                println!("SKIP: no loop device in a namespace: {other:?}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Full {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn writes_for_which_there_is_no_room_fail_alone() {
-    let Some(device) = Full::new() else { return };
-    let disk = open(&FileOptions { direct: true, ..FileOptions::new(&device.0) });
+    let Some(device) = LoopDevice::with_room_for(1 << 20) else { return };
+    let disk = open(&FileOptions { direct: true, ..FileOptions::new(device.path()) });
     let mut queue: Box<dyn IoQueue<AlignedBuf>> = disk.open_queue(64).unwrap();
     for number in 0..32 {
         assert!(submit(&mut queue, request(WRITE, number * 128, 128, 1 + number as u8)).is_none());
@@ -88,8 +64,8 @@ fn writes_for_which_there_is_no_room_fail_alone() {
 
 #[test]
 fn a_sync_that_fails_fails_its_whole_group_and_all_that_follow() {
-    let Some(device) = Full::new() else { return };
-    let disk = open(&FileOptions::new(&device.0));
+    let Some(device) = LoopDevice::with_room_for(1 << 20) else { return };
+    let disk = open(&FileOptions::new(device.path()));
     let mut queue: Box<dyn IoQueue<AlignedBuf>> = disk.open_queue(64).unwrap();
     assert_eq!(run(&mut queue, request(WRITE_FUA, 0, 128, 1)).status(), Status::Ok);
     for number in 1..64 {
@@ -106,8 +82,8 @@ fn a_sync_that_fails_fails_its_whole_group_and_all_that_follow() {
 
 #[test]
 fn two_rings_of_one_disk_both_hear_that_the_device_failed() {
-    let Some(device) = Full::new() else { return };
-    let disk = || open(&FileOptions::new(&device.0));
+    let Some(device) = LoopDevice::with_room_for(1 << 20) else { return };
+    let disk = || open(&FileOptions::new(device.path()));
     let filling = disk();
     assert_eq!(filling.disk().write_at(0, &vec![1; 2 << 20]), Ok(()));
     assert_eq!(filling.disk().flush(), Err(Status::Media), "2 MiB cannot have become durable in 1");

@@ -1,8 +1,6 @@
 //! What several tests need: files to try, and one request at a time.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use bdev::testing::TestBuf;
@@ -74,33 +72,4 @@ pub(crate) fn is_readable<B>(queue: &dyn IoQueue<B>, patience: Duration) -> bool
     let event = queue.event().unwrap();
     let timeout = Timespec::try_from(patience).unwrap();
     poll(&mut [PollFd::new(&event, PollFlags::IN)], Some(&timeout)).unwrap() > 0
-}
-
-/// A loop device with sectors of 4096 bytes, which is gone when dropped. `None`, said aloud: not to be had here.
-pub(crate) struct Loop(PathBuf);
-
-impl Loop {
-    pub(crate) fn new(file: &Path) -> Option<Self> {
-        let made =
-            Command::new("losetup").args(["--find", "--show", "--sector-size", "4096"]).arg(file).output();
-        match made {
-            Ok(output) if output.status.success() => {
-                Some(Self(String::from_utf8(output.stdout).unwrap().trim().into()))
-            }
-            other => {
-                println!("SKIP: no loop device with sectors of 4096 bytes: {other:?}");
-                None
-            }
-        }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
-    }
 }

@@ -1,39 +1,14 @@
 //! Data that the device does not take when it is written back.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bdev::testing::LoopDevice;
 use bdev::{
     AlignedBuf, Backend, BlockingBackend, Extent, FileDisk, FileOptions, Io, IoBuf, IoQueue, Op, Pooled,
     Status, Submit,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-/// A device of 16 MiB on a file system that has room for one, in a mount namespace that is gone: both go with the device.
-struct Full(PathBuf);
-
-impl Full {
-    fn new() -> Option<Self> {
-        let script = "mount -t tmpfs -o size=1m none /mnt && truncate -s 16M /mnt/disk && losetup --find --show /mnt/disk";
-        match Command::new("unshare").args(["--mount", "sh", "-c", script]).output() {
-            Ok(output) if output.status.success() => {
-                Some(Self(String::from_utf8(output.stdout).unwrap().trim().into()))
-            }
-            other => {
-                println!("SKIP: no loop device in a namespace: {other:?}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Full {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.0).status();
-    }
-}
 
 /// Requests side by side.
 const MANY: u64 = 16;
@@ -65,8 +40,8 @@ fn side_by_side(disk: &Arc<FileDisk>, op: Op, round: u64) -> Vec<Status> {
 
 #[test]
 fn durable_writes_and_flushes_side_by_side_all_fail_when_the_device_fails() {
-    let Some(device) = Full::new() else { return };
-    let disk = || Arc::new(FileDisk::open(&FileOptions::new(&device.0)).unwrap());
+    let Some(device) = LoopDevice::with_room_for(1 << 20) else { return };
+    let disk = || Arc::new(FileDisk::open(&FileOptions::new(device.path())).unwrap());
     let filling = disk();
     assert_eq!(filling.write_at(0, &vec![1; 2 << 20]), Ok(()));
     assert_eq!(filling.flush(), Err(Status::Media), "2 MiB cannot have become durable in 1");
