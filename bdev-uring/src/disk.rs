@@ -18,8 +18,8 @@ const DEEPEST: u16 = 16_384;
 /// logged by it.
 ///
 /// [`open_queue`](Backend::open_queue) takes a depth of up to 16,384 and fails where io_uring is not to be had, or where the file cannot be
-/// opened once more for the queue's syncs, with an error that was made of an [`Unavailable`](crate::Unavailable). Open all queues before
-/// the first write: a new one is not told of what another's sync has just failed with.
+/// opened once more for the queue's syncs, with an error that was made of an [`Unavailable`](crate::Unavailable). A second queue syncs
+/// the disk before it is there, so that it knows what the first has been told.
 #[derive(Debug)]
 pub struct UringDisk {
     disk: Arc<FileDisk>,

@@ -120,6 +120,8 @@ pub struct FileDisk {
     zero_range: AtomicBool,
     /// Whether a sync has failed.
     lost: AtomicBool,
+    /// Whether somebody else has a descriptor for syncs.
+    sync_shared: AtomicBool,
 }
 
 impl FileDisk {

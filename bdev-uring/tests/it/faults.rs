@@ -106,6 +106,20 @@ fn two_rings_of_one_disk_both_hear_that_the_device_failed() {
 }
 
 #[test]
+fn a_ring_that_is_opened_after_anothers_sync_failed_hears_of_it_before_that_one_does() {
+    let Some(device) = LoopDevice::with_room_for(1 << 20) else { return };
+    let disk = open(&FileOptions::new(device.path()));
+    let mut first: Box<dyn IoQueue<AlignedBuf>> = disk.open_queue(8).unwrap();
+    assert!(submit(&mut first, request(WRITE_FUA, 0, 4096, 3)).is_none());
+    first.kick().unwrap();
+    assert!(is_readable(&*first, Duration::from_secs(20)), "its sync has failed, and it has not looked");
+    assert!(!disk.disk().is_lost());
+    let mut second: Box<dyn IoQueue<AlignedBuf>> = disk.open_queue(8).unwrap();
+    assert_eq!(run(&mut second, request(Op::Flush, 0, 0, 4)).status(), Status::Media);
+    assert_eq!(drain(&mut first)[0].status(), Status::Media);
+}
+
+#[test]
 fn without_descriptors_a_queue_is_refused_in_one_line_that_says_what_helps() {
     let directory = directory();
     let disk = open(&image(&directory, 1 << 20));

@@ -74,6 +74,7 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
         dsync: AtomicBool::new(true),
         zero_range: AtomicBool::new(true),
         lost: AtomicBool::new(false),
+        sync_shared: AtomicBool::new(false),
         fd,
         sync,
         syncs: AtomicU64::new(0),

@@ -29,7 +29,8 @@ impl AsFd for FileDisk {
 
 impl FileDisk {
     /// A new descriptor for a queue to sync, which nobody else does: the kernel tells each open file once of data that it could not write
-    /// back, from when it was opened on. `None` of a disk that was opened read-only.
+    /// back, from when it was opened on. What another queue may just have been told of what was before, the disk's own descriptor is asked
+    /// for, so each but the first costs a sync. `None` of a disk that was opened read-only.
     ///
     /// Whoever syncs it reports a failure with [`sync_failed`](Self::sync_failed), and asks [`is_lost`](Self::is_lost) after a success.
     ///
@@ -40,7 +41,13 @@ impl FileDisk {
         if self.info.read_only {
             return Ok(None);
         }
-        open::open_sync(&self.path, &self.fd).map(Some).map_err(|kind| OpenError::new(&self.path, kind))
+        let opened =
+            open::open_sync(&self.path, &self.fd).map_err(|kind| OpenError::new(&self.path, kind))?;
+        if self.sync_shared.swap(true, Ordering::AcqRel) {
+            // After it was opened. A failure is noted for all.
+            let _ = self.sync();
+        }
+        Ok(Some(opened))
     }
 
     /// The byte of the file at which `extent` begins.
