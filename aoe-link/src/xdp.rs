@@ -374,6 +374,7 @@ impl fmt::Debug for XdpLink {
             .field("name", &self.name())
             .field("info", &self.info())
             .field("mode", &self.mode)
+            .field("out", &self.out)
             .finish_non_exhaustive()
     }
 }

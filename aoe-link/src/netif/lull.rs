@@ -143,4 +143,44 @@ mod tests {
         assert!(!lull.nothing_but(|| SOMEBODY));
         assert_eq!(arrivals_until_the_next(&mut lull, SOMEBODY), Some(8193));
     }
+
+    #[test]
+    fn who_has_something_else_to_wait_for_sleeps_at_once_and_tries_less_and_less() {
+        let mut lull = Lull::default();
+        lull.sleep();
+        assert!(lull.frames(soon()), "asleep already: that was not in vain");
+        for waits in [1, 2, 4, 8, 16, 32, 64, 128, 256, 256] {
+            lull.sleep();
+            let asked = lull.nothing_but(|| panic!("nobody gives way in his sleep"));
+            assert!(!asked);
+            lull.sleep();
+            assert!((0..waits).all(|_| !lull.frames(soon())) && lull.frames(soon()), "after {waits}");
+        }
+    }
+
+    #[test]
+    fn to_wait_for_something_else_does_not_make_it_frequent_where_the_processor_is_shared() {
+        let mut lull = Lull::default();
+        for _ in 0..4 {
+            assert!(arrivals_until_the_next(&mut lull, SOMEBODY).is_some());
+        }
+        assert!((0..10_000).any(|_| lull.frames(soon())));
+        lull.sleep();
+        for _ in 0..2 {
+            assert_eq!(arrivals_until_the_next(&mut lull, SOMEBODY), Some(8193));
+        }
+    }
+
+    #[test]
+    fn frames_that_nobody_waited_for_are_no_success() {
+        let mut lull = Lull::default();
+        assert!(lull.frames(soon()));
+        lull.sleep();
+        assert!(
+            !lull.frames(soon()) && (0..5).all(|_| lull.frames(soon())),
+            "one lull, and they come at once"
+        );
+        lull.sleep();
+        assert!((0..2).all(|_| !lull.frames(soon())) && lull.frames(soon()), "the second in vain");
+    }
 }

@@ -166,6 +166,20 @@ over_every_socket! {
         assert!(wakeups < 3, "{wakeups} wakeups although nothing waits");
     }
 
+    fn who_waits_for_a_disk_is_not_kept_awake<L>() {
+        let mut rig = Veth::<L>::new(NetifOptions::default());
+        assert!(count_wakeups(&mut rig.far, Duration::from_millis(50)) < 10);
+        for round in 0..300 {
+            let next = frame(&mut rig.near, FAR, 60, round);
+            send(&mut rig.near, [next]);
+            let held = receive(&mut rig.far, 1);
+            assert_eq!(held.len(), 1);
+            assert!(receive_now(&mut rig.far).is_empty());
+            assert!(!wait(&rig.far, Duration::ZERO), "round {round}: the event is readable, and nothing has come");
+            held.into_iter().for_each(|frame| rig.far.recycle(frame));
+        }
+    }
+
     fn the_loopback_interface_serves<L>() {
         ip("link set lo up");
         let mut link = L::open("lo", NetifOptions::default()).unwrap();

@@ -1,6 +1,8 @@
 //! What only an AF_XDP link has to bear: others on the interface, and its own end.
 
+use std::collections::VecDeque;
 use std::process::Command;
+use std::time::Duration;
 
 use aoe_link::{
     Accept, Link, LinkKind, NetLink, NetifOptions, OpenError, PacketLink, XdpError, XdpLink, XdpMode,
@@ -8,9 +10,9 @@ use aoe_link::{
 use aoe_wire::Address;
 use bdev::IoBuf;
 
-use crate::netns::{in_netns, ip};
-use crate::veth::create_veth;
-use crate::{FAR, NEAR, frame, receive, receive_now, send, whole};
+use crate::netns::{in_netns, ip, limit, macvlan, skip};
+use crate::veth::{TBF, count_wakeups, create_veth};
+use crate::{FAR, NEAR, frame, receive, receive_now, send, until, wait, whole};
 
 /// For a target at e7.3.
 fn for_target() -> NetifOptions {
@@ -147,5 +149,147 @@ in_netns! {
         let others: Vec<_> = std::iter::from_fn(|| near.alloc()).collect();
         let place = |frame: &aoe_link::XdpFrame| frame.bytes().as_ptr();
         assert!(others.iter().all(|other| place(other) != place(&mine)));
+    }
+
+    fn frames_that_a_slow_driver_has_no_room_for_leave_when_it_has_though_nothing_more_is_sent() {
+        create_veth();
+        let name = "frames_that_a_slow_driver_has_no_room_for_leave_when_it_has_though_nothing_more_is_sent";
+        // More than the kernel has places for, and less than that and the ring together.
+        const MANY: usize = 3000;
+        if !limit("near", "rate 400mbit burst 5000 limit 100000000") || !macvlan("top", "near") {
+            return skip(name, TBF);
+        }
+        ip("link set top up");
+        let mut far = PacketLink::open("far", NetifOptions { recv_buffer: 16 << 20, ..NetifOptions::default() }).unwrap();
+        let mut link = XdpLink::open("top", NetifOptions { pool: MANY, ..NetifOptions::default() }).unwrap();
+        until(&mut link, |info| info.up);
+        let mut tx: VecDeque<_> = (0..MANY).map(|n| frame(&mut link, FAR, 1514, n as u32)).collect();
+        link.send(&mut tx).unwrap();
+        assert!(!tx.is_empty(), "the ring is full");
+        link.send(&mut tx).unwrap();
+        assert!(tx.is_empty(), "the ring has room, as the kernel took some");
+        let (mut turns, mut arrived) = (0, 0);
+        while arrived < MANY {
+            turns += 1;
+            assert!(turns < 10_000, "{turns} turns: spins");
+            // The link is told to go on by nothing but its event.
+            if wait(&link, Duration::from_millis(20)) {
+                assert!(receive_now(&mut link).is_empty());
+            } else {
+                let rx = receive(&mut far, 1);
+                assert!(!rx.is_empty(), "nothing tells when to go on: {arrived} frames have arrived");
+                arrived += rx.len();
+                rx.into_iter().for_each(|frame| far.recycle(frame));
+            }
+            let rx = receive_now(&mut far);
+            arrived += rx.len();
+            rx.into_iter().for_each(|frame| far.recycle(frame));
+        }
+        assert_eq!((arrived, link.counters().tx_dropped), (MANY, 0));
+        assert!(!wait(&link, Duration::from_millis(20)), "there is nothing left to do");
+    }
+
+    fn wildcards_are_received_while_other_requests_never_cease() {
+        create_veth();
+        let mut far = PacketLink::open("far", NetifOptions::default()).unwrap();
+        let mut link = XdpLink::open("near", for_target()).unwrap();
+        let mut steady = |number| {
+            let frames: Vec<_> = (0..number).map(|_| request(&mut far, 7, 3, 0x10)).collect();
+            send(&mut far, frames);
+        };
+        // So many wait that each call brings some.
+        steady(200);
+        let wildcard = request(&mut PacketLink::open("far", NetifOptions::default()).unwrap(), 0xffff, 0xff, 0x10);
+        send(&mut PacketLink::open("far", NetifOptions::default()).unwrap(), [wildcard]);
+        for call in 0.. {
+            assert!(call < 70, "the wildcard is not received");
+            steady(32);
+            let mut rx = Vec::new();
+            link.recv(&mut rx).unwrap();
+            let wildcards = rx.iter().filter(|frame| frame.bytes()[18] == 0xff).count();
+            assert!(rx.len() > wildcards, "each call brings requests");
+            rx.into_iter().for_each(|frame| link.recycle(frame));
+            if wildcards == 1 {
+                break;
+            }
+        }
+    }
+
+    fn the_memory_of_frames_that_are_refused_is_used_again() {
+        create_veth();
+        ip("link set near mtu 9000");
+        let mut link = XdpLink::open("near", NetifOptions { pool: 4, ..for_target() }).unwrap();
+        for end in ["near", "far"] {
+            ip(&format!("link set {end} mtu 20000"));
+        }
+        let mut far = PacketLink::open("far", NetifOptions::default()).unwrap();
+        // Of five pieces, where a frame has three: more of them than there are pieces of memory.
+        let mut sent = 0;
+        while sent < 1200 {
+            for _ in 0..20 {
+                let mut long = frame(&mut far, NEAR, 18_000, 1);
+                long.bytes_mut()[14..20].copy_from_slice(&[0x10, 0, 0, 7, 3, 0]);
+                send(&mut far, [long]);
+            }
+            sent += 20;
+            // By turns with what is not refused.
+            let short = request(&mut far, 7, 3, 0x10);
+            send(&mut far, [short]);
+            let arrived = receive(&mut link, 1);
+            assert_eq!(arrived.len(), 1, "nothing is received after {sent} frames that were refused");
+            assert_eq!(whole(&arrived[0]).len(), 60);
+            arrived.into_iter().for_each(|frame| link.recycle(frame));
+        }
+        let counters = link.counters();
+        assert_eq!((counters.rx_refused, counters.rx_overflow), (1200, 0));
+        let mut all: Vec<_> = std::iter::from_fn(|| link.alloc()).collect();
+        assert!(all.len() >= 4, "{} frames are left", all.len());
+        all.drain(..).for_each(|frame| link.recycle(frame));
+    }
+
+    fn who_waits_for_a_disk_is_not_kept_awake() {
+        create_veth();
+        let mut far = PacketLink::open("far", NetifOptions::default()).unwrap();
+        let mut link = XdpLink::open("near", for_target()).unwrap();
+        // What there is to tell of the interface.
+        assert!(count_wakeups(&mut link, Duration::from_millis(50)) < 10);
+        for round in 0..300 {
+            let next = request(&mut far, 7, 3, 0x10);
+            send(&mut far, [next]);
+            let mut held = receive(&mut link, 1);
+            assert_eq!(held.len(), 1);
+            assert!(receive_now(&mut link).is_empty());
+            assert!(!wait(&link, Duration::ZERO), "round {round}: the event is readable, and nothing has come");
+            if round % 2 == 0 {
+                held.drain(..).for_each(|frame| link.recycle(frame));
+            } else {
+                send(&mut link, held.drain(..));
+            }
+        }
+    }
+
+    fn each_way_that_a_frame_comes_back_is_seen() {
+        create_veth();
+        let mut far = PacketLink::open("far", NetifOptions::default()).unwrap();
+        let mut link = XdpLink::open("near", for_target()).unwrap();
+        let out = |link: &XdpLink, frames| {
+            let shown = format!("{link:?}");
+            assert!(shown.contains(&format!("out: {frames},")), "{frames} are out: {shown}");
+        };
+        out(&link, 0);
+        let mut held: Vec<_> = (0..3).map(|_| frame(&mut link, FAR, 60, 1)).collect();
+        out(&link, 3);
+        let arriving = [request(&mut far, 7, 3, 0x10), request(&mut far, 0xffff, 0xff, 0x10)];
+        send(&mut far, arriving);
+        held.extend(receive(&mut link, 2));
+        out(&link, 5);
+        held.drain(..2).for_each(|frame| link.recycle(frame));
+        out(&link, 3);
+        send(&mut link, held.drain(..1));
+        out(&link, 2);
+        ip("link set near down");
+        until(&mut link, |info| !info.up);
+        send(&mut link, held);
+        out(&link, 0);
     }
 }
