@@ -8,7 +8,8 @@
 //! What a mapping cannot tell is asked of the file now and then: a file that became shorter is not used so any more, because within its last page
 //! nothing would fault. Where a file has holes, reads take the system call, since a mapping would fill them with memory.
 //!
-//! A thread that uses this must not block SIGBUS: the kernel ends a process that faults with it blocked.
+//! A thread that uses this must not block SIGBUS: the kernel ends a process that faults with it blocked. The thread that maps a file has
+//! it unblocked.
 //!
 //! Files on a medium are not mapped: nothing tells whether a page is cached, and to wait for one would hold up everybody.
 #![expect(unsafe_code, reason = "memory that others change and can take away, and a signal handler")]
@@ -44,6 +45,7 @@ impl Mapped {
     /// Maps `len` bytes of the file; `None` where that is not to be had.
     pub(super) fn new(fd: BorrowedFd<'_>, len: u64, writable: bool) -> Option<Self> {
         guard().as_ref().ok()?;
+        unblock();
         let len = usize::try_from(len).ok()?;
         let access = if writable { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
         // SAFETY: without MAP_FIXED the kernel chooses an unused range, so no memory of ours changes.
@@ -172,14 +174,18 @@ fn guard() -> &'static io::Result<libc::sigaction> {
         if result == -1 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: `sigset_t` is made of integers.
-        let mut set: libc::sigset_t = unsafe { mem::zeroed() };
-        // SAFETY: the pointer is valid for the set.
-        unsafe { libc::sigaddset(&raw mut set, libc::SIGBUS) };
-        // SAFETY: the pointer is valid for the set, which is read; the old mask is not asked for.
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut()) };
         Ok(before)
     })
+}
+
+/// Lets SIGBUS through to this thread.
+fn unblock() {
+    // SAFETY: `sigset_t` is made of integers.
+    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: the pointer is valid for the set.
+    unsafe { libc::sigaddset(&raw mut set, libc::SIGBUS) };
+    // SAFETY: the pointer is valid for the set, which is read; the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut()) };
 }
 
 extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
@@ -191,6 +197,8 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
         return;
     }
     // Not ours.
+    // SAFETY: the kernel passes a pointer to what it knows of the signal.
+    let sent = unsafe { (*info).si_code } <= 0;
     match BEFORE.get() {
         Some(Ok(before)) if before.sa_sigaction != libc::SIG_DFL && before.sa_sigaction != libc::SIG_IGN => {
             if before.sa_flags & libc::SA_SIGINFO != 0 {
@@ -203,101 +211,37 @@ extern "C" fn on_fault(signal: libc::c_int, info: *mut libc::siginfo_t, context:
                 let handler: extern "C" fn(libc::c_int) = unsafe { mem::transmute(before.sa_sigaction) };
                 handler(signal);
             }
-        }
-        // SAFETY: the kernel passes a pointer to what it knows of the signal.
-        before if unsafe { (*info).si_code } <= 0 => {
-            // Somebody sent it.
-            if !matches!(before, Some(Ok(before)) if before.sa_sigaction == libc::SIG_IGN) {
-                // SAFETY: takes integers only.
-                unsafe { libc::signal(signal, libc::SIG_DFL) };
-                // SAFETY: takes an integer only.
-                unsafe { libc::raise(signal) };
+            // Rust's own, which is there in every program, takes all for faults: it resets the signal and returns, so that the fault
+            // comes again. What was sent does not.
+            if sent && is_default(signal) {
+                die(signal);
             }
         }
-        _ => {
-            // The instruction is tried again, and does what it would have done.
-            // SAFETY: takes integers only.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
+        Some(Ok(before)) if sent && before.sa_sigaction == libc::SIG_IGN => {}
+        _ if sent => die(signal),
+        // The instruction is tried again, and does what it would have done.
+        _ => reset(signal),
     }
+}
+
+fn is_default(signal: libc::c_int) -> bool {
+    // SAFETY: `sigaction` is made of integers, addresses and an optional function: all zero is a valid value of it.
+    let mut now: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: the pointer is valid for what is written, and nothing is changed.
+    let result = unsafe { libc::sigaction(signal, ptr::null(), &raw mut now) };
+    result == 0 && now.sa_sigaction == libc::SIG_DFL
+}
+
+fn reset(signal: libc::c_int) {
+    // SAFETY: takes integers only.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+fn die(signal: libc::c_int) {
+    reset(signal);
+    // SAFETY: takes an integer only.
+    unsafe { libc::raise(signal) };
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::File;
-    use std::io::Write;
-    use std::os::fd::AsFd;
-
-    use super::*;
-
-    fn file(bytes: &[u8]) -> File {
-        let mut file = tempfile::tempfile_in("/dev/shm").unwrap();
-        file.write_all(bytes).unwrap();
-        file
-    }
-
-    #[test]
-    fn what_is_written_is_read_and_is_in_the_file() {
-        let file = file(&[7; 8192]);
-        let mapped = Mapped::new(file.as_fd(), 8192, true).unwrap();
-        assert!(mapped.write(4000, &[9; 200]));
-        let mut data = [0; 8192];
-        assert!(mapped.read(0, &mut data));
-        assert!(data[..4000] == [7; 4000] && data[4000..4200] == [9; 200] && data[4200..] == [7; 3992]);
-        let mut stored = [0; 8192];
-        rustix::io::pread(&file, &mut stored, 0).unwrap();
-        assert_eq!(stored, data);
-    }
-
-    #[test]
-    fn beyond_the_mapping_nothing_is_touched() {
-        let mapped = Mapped::new(file(&[7; 4096]).as_fd(), 4096, true).unwrap();
-        assert!(
-            !mapped.read(4000, &mut [0; 97]) && !mapped.write(4096, &[1]) && !mapped.read(u64::MAX, &mut [0])
-        );
-        assert!(mapped.read(4096, &mut []));
-    }
-
-    #[test]
-    fn a_file_that_was_cut_short_ends_the_copy_and_not_the_process() {
-        let file = file(&[7; 16384]);
-        let mapped = Mapped::new(file.as_fd(), 16384, true).unwrap();
-        // As if it was looked at just now, so that the copy faults.
-        let fresh = || mapped.looked.store(milliseconds(), Ordering::Relaxed);
-        file.set_len(5000).unwrap();
-        let mut data = [1; 8192];
-        fresh();
-        assert!(
-            !mapped.read(4096, &mut data) && !mapped.write(8192, &data) && !mapped.read(12288, &mut data)
-        );
-    }
-
-    #[test]
-    fn a_file_that_was_cut_within_a_page_is_not_used_any_more() {
-        let file = file(&[7; 16384]);
-        let mapped = Mapped::new(file.as_fd(), 16384, true).unwrap();
-        assert!(mapped.read(0, &mut [0; 512]));
-        file.set_len(5000).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(30));
-        assert!(!mapped.read(6144, &mut [0; 512]) && !mapped.write(6144, &[1; 512]));
-        assert!(!mapped.read(0, &mut [0; 512]), "whatever it is");
-    }
-
-    #[test]
-    fn holes_are_not_filled_by_reading_them() {
-        let sparse = tempfile::tempfile_in("/dev/shm").unwrap();
-        sparse.set_len(1 << 20).unwrap();
-        let mapped = Mapped::new(sparse.as_fd(), 1 << 20, true).unwrap();
-        assert!(!mapped.read(0, &mut [0; 4096]));
-        assert_eq!(rustix::fs::fstat(&sparse).unwrap().st_blocks, 0);
-        let full = Mapped::new(file(&[7; 8192]).as_fd(), 8192, true).unwrap();
-        full.has_holes();
-        assert!(!full.read(0, &mut [0; 512]) && full.write(0, &[1; 512]));
-    }
-
-    #[test]
-    fn what_is_mapped_for_reading_is_not_written() {
-        let mapped = Mapped::new(file(&[7; 4096]).as_fd(), 4096, false).unwrap();
-        assert!(!mapped.write(0, &[1]));
-    }
-}
+mod tests;
