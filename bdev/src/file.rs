@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FallocateFlags, Timespec, Timestamps};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::fs::{Timespec, Timestamps};
+use rustix::io::ReadWriteFlags;
 
 use crate::{BlockingBackend, DeviceInfo, Extent, SECTOR_SIZE, Status};
 
 mod direct;
+mod durable;
 mod error;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod mapped;
@@ -23,43 +24,16 @@ mod probe;
 mod raw;
 mod report;
 mod transfer;
+mod zero;
 
 pub use error::{OpenError, OpenErrorKind};
+pub use open::FileOptions;
 pub use raw::Alignment;
 
 use direct::Direct;
 use mapped::Mapped;
 use report::Report;
-use transfer::{Cause, Outcome};
-
-/// What to open, and how.
-///
-/// ```no_run
-/// use bdev::{FileDisk, FileOptions};
-/// let disk = FileDisk::open(&FileOptions { read_only: true, ..FileOptions::new("disk.img") })?;
-/// # Ok::<(), bdev::OpenError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileOptions {
-    /// The file or block device.
-    pub path: PathBuf,
-    /// Sectors of the file that lie before the disk's sector 0.
-    pub offset: u64,
-    /// Size of the disk in sectors; `None`: up to the file's last whole sector.
-    pub length: Option<u64>,
-    /// Whether the file is opened for reading only.
-    pub read_only: bool,
-    /// Whether to go past the page cache (`O_DIRECT`). Requests that do not fit the device's alignment are copied.
-    pub direct: bool,
-}
-
-impl FileOptions {
-    /// All of `path`, for reading and writing, through the page cache.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), offset: 0, length: None, read_only: false, direct: false }
-    }
-}
+use transfer::Outcome;
 
 /// A disk that is (a part of) a regular file or block device.
 ///
@@ -240,111 +214,6 @@ impl FileDisk {
             Some(direct) => direct.write(&self.fd, at, data, flags),
             None => transfer::write_all(&self.fd, at, data, flags),
         }
-    }
-
-    /// Runs `write`, of `len` bytes at `at`, so that its data is durable afterwards: followed by a sync, or with `RWF_DSYNC` where it does
-    /// not go through the page cache, since one of several such calls would use up what the others must be told.
-    fn write_durably(&self, at: u64, len: usize, write: impl Fn(ReadWriteFlags) -> Outcome) -> Outcome {
-        if self.in_memory {
-            return write(ReadWriteFlags::empty());
-        }
-        if self.is_lost() {
-            return Err(Cause::Os(Errno::IO));
-        }
-        let past_the_cache = self.direct.as_ref().is_some_and(|direct| direct.is_whole_blocks(at, len));
-        if past_the_cache && self.takes_dsync() {
-            match write(ReadWriteFlags::DSYNC) {
-                Err(Cause::Os(Errno::OPNOTSUPP | Errno::NOSYS)) => self.dsync_refused(),
-                result => return result,
-            }
-        }
-        write(ReadWriteFlags::empty())?;
-        self.sync()
-    }
-
-    /// Makes durable what has been written: with a sync, unless one that began after this call has succeeded meanwhile.
-    fn sync(&self) -> Outcome {
-        self.note_modification();
-        let Some(fd) = &self.sync else { return Ok(()) };
-        // A change of nothing, so that it is in order with those that count: each sync that it does not see covers what was written before.
-        let begun = self.syncs.fetch_add(0, Ordering::AcqRel);
-        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_lost() {
-            return Err(Cause::Os(Errno::IO));
-        }
-        if *synced <= begun {
-            let number = self.syncs.fetch_add(1, Ordering::AcqRel) + 1;
-            transfer::sync(fd).inspect_err(|cause| self.lose(cause))?;
-            // A queue with a descriptor of its own may have failed meanwhile, and data of this call with it.
-            if self.is_lost() {
-                return Err(Cause::Os(Errno::IO));
-            }
-            *synced = number;
-        }
-        Ok(())
-    }
-
-    /// Notes that data is lost, and says so once.
-    fn lose(&self, cause: &Cause) {
-        if !self.lost.swap(true, Ordering::AcqRel) {
-            self.report.lost(&self.path, cause);
-        }
-    }
-
-    /// Zeroes `extent` with one `fallocate`, and its ends that do not fill a unit with writes.
-    fn zero(
-        &self,
-        what: &'static str,
-        extent: Extent,
-        fallocate: impl Fn(u64, u64) -> Outcome,
-    ) -> Result<(), Status> {
-        let at = self.place_change(extent.lba, extent.bytes())?;
-        let end = at + extent.bytes() as u64;
-        let from = at.next_multiple_of(self.zero_unit).min(end);
-        let to = (end - end % self.zero_unit).max(from);
-        let outcome = self.write_zero_bytes(at, from).and_then(|()| {
-            if from < to {
-                fallocate(from, to - from)?;
-            }
-            self.write_zero_bytes(to, end)
-        });
-        match outcome {
-            Err(Cause::Os(Errno::OPNOTSUPP | Errno::NOSYS)) => Err(Status::Unsupported),
-            outcome => self.ended(what, extent, outcome),
-        }
-    }
-
-    fn write_zero_bytes(&self, from: u64, to: u64) -> Outcome {
-        static ZEROS: [u8; 4096] = [0; 4096];
-        let mut at = from;
-        while at < to {
-            let len = usize::try_from(to - at).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-            self.write_bytes(at, &ZEROS[..len], ReadWriteFlags::empty())?;
-            at += len as u64;
-        }
-        Ok(())
-    }
-
-    fn punch_hole(&self, at: u64, len: u64) -> Outcome {
-        if let Some(mapped) = &self.mapped {
-            mapped.has_holes();
-        }
-        transfer::fallocate(&self.fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, len)
-    }
-
-    fn zero_range(&self, at: u64, len: u64) -> Outcome {
-        if self.zero_range.load(Ordering::Relaxed) {
-            match transfer::fallocate(
-                &self.fd,
-                FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE,
-                at,
-                len,
-            ) {
-                Err(Cause::Os(Errno::OPNOTSUPP)) => self.zero_range.store(false, Ordering::Relaxed),
-                result => return result,
-            }
-        }
-        self.punch_hole(at, len)
     }
 
     /// Turns what became of a transfer into a status, and logs a failure.

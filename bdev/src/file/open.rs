@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -14,10 +14,39 @@ use super::error::OpenErrorKind;
 use super::mapped::Mapped;
 use super::probe;
 use super::report::Report;
-use super::{Alignment, FileDisk, FileOptions};
+use super::{Alignment, FileDisk};
 use crate::{DeviceInfo, Features, SECTOR_SIZE};
 
 const SECTOR: u64 = SECTOR_SIZE as u64;
+
+/// What to open, and how.
+///
+/// ```no_run
+/// use bdev::{FileDisk, FileOptions};
+/// let disk = FileDisk::open(&FileOptions { read_only: true, ..FileOptions::new("disk.img") })?;
+/// # Ok::<(), bdev::OpenError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOptions {
+    /// The file or block device.
+    pub path: PathBuf,
+    /// Sectors of the file that lie before the disk's sector 0.
+    pub offset: u64,
+    /// Size of the disk in sectors; `None`: up to the file's last whole sector.
+    pub length: Option<u64>,
+    /// Whether the file is opened for reading only.
+    pub read_only: bool,
+    /// Whether to go past the page cache (`O_DIRECT`). Requests that do not fit the device's alignment are copied.
+    pub direct: bool,
+}
+
+impl FileOptions {
+    /// All of `path`, for reading and writing, through the page cache.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), offset: 0, length: None, read_only: false, direct: false }
+    }
+}
 
 pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
     let (fd, stat) = open_to_check(options)?;

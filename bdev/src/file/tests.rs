@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use super::transfer::Cause;
 use super::*;
 
 fn disk(direct: bool) -> (FileDisk, NamedTempFile) {
