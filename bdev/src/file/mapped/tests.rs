@@ -132,7 +132,7 @@ mod sigbus {
 
     fn send() {
         // SAFETY: takes integers only.
-        unsafe { libc::kill(libc::getpid(), libc::SIGBUS) };
+        unsafe { libc::kill(std::process::id().cast_signed(), libc::SIGBUS) };
     }
 
     fn before(action: usize, flags: libc::c_int) {
@@ -153,7 +153,9 @@ mod sigbus {
         context: *mut libc::c_void,
     ) {
         // SAFETY: the kernel's, handed on.
-        let at = unsafe { (*info).si_addr() }.addr();
+        let info = unsafe { &*info };
+        // SAFETY: a fault has an address.
+        let at = unsafe { info.si_addr() }.addr();
         let right = signal == libc::SIGBUS && at == PAGE.load(Ordering::Relaxed) && !context.is_null();
         // SAFETY: takes an integer only.
         unsafe { libc::_exit(if right { 42 } else { 43 }) };
