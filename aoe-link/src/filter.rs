@@ -15,6 +15,7 @@ pub(crate) use self::program::ranges;
 ///
 /// A frame that is too short for an AoE header (24 bytes with Ethernet's) always passes, for whoever receives it to count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Accept {
     /// Every frame.
     #[default]

@@ -13,6 +13,7 @@ use crate::{Extent, Status};
 
 /// What direct I/O asks of a transfer; powers of two, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Alignment {
     /// Of each piece of memory: its address.
     pub memory: u32,
