@@ -37,6 +37,11 @@ pub enum Unavailable {
     /// The disk cannot be opened once more, for what the queue syncs.
     #[error("a queue needs the disk opened once more: {0}")]
     Disk(OpenError),
+    /// The disk's file system has no `RWF_NOWAIT`: io_uring would wait for it in the very call that must not.
+    #[error(
+        "io_uring would wait for this file's file system, as it does for FUSE and NFS; move the file to another, such as ext4 or XFS"
+    )]
+    Waits,
     /// Anything else.
     #[error("io_uring cannot be set up: {0}")]
     Os(io::Error),
@@ -80,7 +85,7 @@ impl From<Unavailable> for io::Error {
     fn from(unavailable: Unavailable) -> Self {
         let kind = match &unavailable {
             Unavailable::Disabled { .. } | Unavailable::Forbidden => io::ErrorKind::PermissionDenied,
-            Unavailable::Missing => io::ErrorKind::Unsupported,
+            Unavailable::Missing | Unavailable::Waits => io::ErrorKind::Unsupported,
             Unavailable::NoMemory => io::ErrorKind::OutOfMemory,
             Unavailable::NoDescriptor | Unavailable::Disk(_) => io::ErrorKind::Other,
             Unavailable::Os(error) => error.kind(),

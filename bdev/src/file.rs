@@ -192,7 +192,7 @@ impl FileDisk {
 
     /// Reads `len` bytes, the size of `pieces`, if they are in the page cache.
     fn read_cached(&self, lba: u64, len: usize, pieces: &mut [IoSliceMut<'_>]) -> Option<Result<(), Status>> {
-        if self.direct.is_some() || !self.nowait.load(Ordering::Relaxed) {
+        if self.direct.is_some() || !self.takes_nowait() {
             return None;
         }
         let at = self.place(lba, len).ok()?;
@@ -327,7 +327,7 @@ impl BlockingBackend for FileDisk {
     }
 
     fn write_waits(&self, fua: bool) -> bool {
-        !self.in_memory && (fua || self.direct.is_some())
+        !self.in_memory && (fua || self.direct.is_some() || !self.takes_nowait())
     }
 }
 

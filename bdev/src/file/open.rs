@@ -99,7 +99,7 @@ pub(super) fn open(options: &FileOptions) -> Result<FileDisk, OpenErrorKind> {
         touched: AtomicBool::new(false),
         dropped_tail: if options.length.is_none() { size % SECTOR } else { 0 },
         report: Report::default(),
-        nowait: AtomicBool::new(true),
+        nowait: AtomicBool::new(probe::takes_nowait(&fd)),
         dsync: AtomicBool::new(true),
         zero_range: AtomicBool::new(true),
         lost: AtomicBool::new(false),

@@ -1,6 +1,7 @@
 //! What a file or block device can do, found out without changing it.
 
 use std::fs;
+use std::io::IoSliceMut;
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, FallocateFlags, FileType, FsWord, Stat, StatxFlags, Timespec, Timestamps};
@@ -17,6 +18,11 @@ const SAFE_ALIGN: u32 = 4096;
 pub(super) fn logical_block(fd: impl AsFd, stat: &Stat) -> u32 {
     let size = if is_block_device(stat) { rustix::fs::ioctl_blksszget(fd).ok() } else { None };
     block_size(size)
+}
+
+/// Whether the kernel can begin a transfer without waiting for anything (`RWF_NOWAIT`): FUSE and network file systems cannot.
+pub(super) fn takes_nowait(fd: impl AsFd) -> bool {
+    transfer::read_cached(fd, 0, 1, &mut [IoSliceMut::new(&mut [0])]).is_ok()
 }
 
 /// The unit that suits the medium, at most a page for a regular file.

@@ -84,6 +84,13 @@ impl FileDisk {
         self.in_memory
     }
 
+    /// Whether the kernel can begin a transfer without waiting for anything, as far as is known. Where it cannot (FUSE, network file
+    /// systems), a write may wait although it is not durable, and io_uring in the call that hands it a request.
+    #[must_use]
+    pub fn takes_nowait(&self) -> bool {
+        self.nowait.load(Ordering::Relaxed)
+    }
+
     /// Whether a write can be made durable by a flag of the call (`RWF_DSYNC`), as far as is known.
     #[must_use]
     pub fn takes_dsync(&self) -> bool {
