@@ -176,8 +176,9 @@ impl Lab {
         self.begin(&path);
     }
 
+    /// Starts the target, which has ended, with this file.
     #[track_caller]
-    fn begin(&mut self, path: &Path) {
+    pub fn begin(&mut self, path: &Path) {
         self.target = self.setup.spawn(&self.dir, path);
         self.await_service();
     }

@@ -11,6 +11,7 @@
 //! | [`client`] | a raw socket on one interface: any bytes out, whole frames in |
 //! | [`request`], [`reply`] | request bytes; a reply checked against the request it answers |
 //! | [`disk`] | the exported file and a model of what it must contain |
+//! | [`faulty`] | a file on a disk that fails when told to |
 //! | [`target`] | the `vblade` process |
 //! | [`lab`] | all of it put together: what a test receives |
 //! | [`tool`], [`terminal`] | the `aoe` process, always with a time limit; a terminal for it |
@@ -37,6 +38,7 @@
 
 pub mod client;
 pub mod disk;
+pub mod faulty;
 pub mod lab;
 pub mod net;
 pub mod nonsense;

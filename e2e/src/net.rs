@@ -97,13 +97,36 @@ impl Net {
     /// Mounts a file system of the given size in memory, for this test alone. None when that is not possible here.
     #[must_use]
     pub fn mount_tmpfs(&self, at: &Path, bytes: usize) -> Option<Mount> {
+        self.own_mounts()?;
+        run("mount", &format!("-t tmpfs -o size={bytes} tmpfs {}", at.display()));
+        Some(Mount::at(at))
+    }
+
+    /// Makes an ext4 file system of the whole image and mounts it by a loop device, for this test alone. No journal: what
+    /// fails is data and nothing else. None when that is not possible here.
+    #[must_use]
+    pub fn mount_ext4(&self, image: &Path, at: &Path) -> Option<Mount> {
+        self.own_mounts()?;
+        // Of the machine, so the root of a user namespace has none.
+        if !may_attach_loop_devices() {
+            skip("needs loop devices: root, and the kernel's module loop");
+            return None;
+        }
+        run("mkfs.ext4", &format!("-q -F -b 4096 -O ^has_journal -m 0 {}", image.display()));
+        // The loop device goes with the mount.
+        run("mount", &format!("-t ext4 -o loop,noatime {} {}", image.display(), at.display()));
+        Some(Mount::at(at))
+    }
+
+    /// What is mounted from now on is seen by this test alone, and vanishes with it. None when that is not possible here.
+    #[must_use]
+    pub fn own_mounts(&self) -> Option<()> {
         if let Err(why) = sys::unshare_mounts() {
             skip(&format!("no mount namespace to be had: {why}"));
             return None;
         }
         run("mount", "--make-rprivate /");
-        run("mount", &format!("-t tmpfs -o size={bytes} tmpfs {}", at.display()));
-        Some(Mount { at: at.to_owned() })
+        Some(())
     }
 }
 
@@ -113,11 +136,23 @@ pub struct Mount {
     at: PathBuf,
 }
 
+impl Mount {
+    pub(crate) fn at(at: &Path) -> Self {
+        Self { at: at.to_owned() }
+    }
+}
+
 impl Drop for Mount {
     fn drop(&mut self) {
         // Lazily, as the target may still use it. It is in nobody's way when this fails: it vanishes with the thread.
         let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
     }
+}
+
+fn may_attach_loop_devices() -> bool {
+    let output = Command::new("losetup").arg("--find").output();
+    let open = |path: &str| std::fs::File::options().write(true).open(path.trim()).is_ok();
+    output.is_ok_and(|out| out.status.success() && open(&String::from_utf8_lossy(&out.stdout)))
 }
 
 /// What the command prints; it must succeed.
