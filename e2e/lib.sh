@@ -53,6 +53,19 @@ require_target() {
     [[ -x $vblade ]] || missing "no target at $vblade: cargo build --release -p vblade-cli, or set VBLADE"
 }
 
+# tool NAME: the path of a program in examples/, built when it is not. Call it as x=$(tool NAME).
+tool() {
+    cargo build --quiet --locked --manifest-path "$repo/Cargo.toml" -p e2e --example "$1" >&2
+    echo "$target_dir/debug/examples/$1"
+}
+
+# guest_with KERNEL: the directory of a guest, built when it is not; all that takes is at hand. Call it as x=$(guest_with 6.12).
+guest_with() {
+    local guest=$target_dir/e2e/guest-$1
+    "$e2e/guest/build.sh" "$guest" "$1" >&2 || return 1
+    echo "$guest"
+}
+
 # namespace NAME: a network namespace of this test alone, for `inside NAME command...`
 namespace() {
     ip netns add "e2e$$-$1" || missing "cannot make network namespaces here"

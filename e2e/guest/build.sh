@@ -9,7 +9,7 @@ PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:?usage: build.sh OUTDIR VERSION} series=${2:?usage: build.sh OUTDIR VERSION}
 
-modules=(failover net_failover virtio_net e1000 virtio_pci virtio_rng crc32c_generic ext4 aoe)
+modules=(failover net_failover virtio_net e1000 virtio_pci virtio_rng virtio_blk crc32c_generic ext4 aoe)
 programs=(mkfs.ext4 e2fsck fio hdparm sfdisk)
 
 made_by=$(cat "$here/build.sh" "$here/init" | sha256sum)

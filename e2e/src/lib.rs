@@ -19,6 +19,7 @@
 //! | [`wire`] | a cable that loses, doubles, delays and reorders frames |
 //! | [`rogue`] | a target that misbehaves as told |
 //! | [`nonsense`] | frames that are mutated or random, and what they may do |
+//! | [`stamp`] | sectors that say which write they are of, and what must be on a disk after a power cut |
 //! | [`pcap`], [`rng`] | capture files; reproducible random numbers |
 //!
 //! The binaries are `$VBLADE` and `$AOE`, or `target/release/vblade` and `target/release/aoe` of this repository. A test that lacks something it needs says
@@ -48,6 +49,7 @@ pub mod request;
 pub mod rng;
 pub mod rogue;
 pub mod stage;
+pub mod stamp;
 mod sys;
 pub mod target;
 pub mod terminal;
