@@ -6,6 +6,7 @@
 //! | [`identify`] | any 512 bytes, or names and numbers | panic, or read back as something else than was built |
 //! | [`engine`] | a session: requests of several initiators, turns, faults | differ from a model of the protocol and of the disk |
 //! | [`initiator`] | a session: requests, replies that are late, doubled, changed, or made up | panic, end twice or never, or mix sectors up |
+//! | [`state`] | a state and damage to its file, or any bytes | be taken that would not be written so |
 //! | [`stack`] | a stack of layers and requests to it | differ from flat memory |
 //!
 //! The bodies are ordinary functions, so that `cargo test` replays the seeds of `seeds/` without instrumentation, and so that an
@@ -26,3 +27,4 @@ pub mod identify;
 pub mod initiator;
 pub mod parse;
 pub mod stack;
+pub mod state;

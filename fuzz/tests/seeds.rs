@@ -39,6 +39,12 @@ fn script(bytes: &[u8]) {
     }
 }
 
+fn state(bytes: &[u8]) {
+    if let Ok(script) = Arbitrary::arbitrary_take_rest(Unstructured::new(bytes)) {
+        fuzz::state::run(&script);
+    }
+}
+
 #[test]
 fn every_captured_frame_is_parsed() {
     assert!(replay("parse", fuzz::parse::run) >= 60);
@@ -67,4 +73,9 @@ fn random_stacks_behave_as_flat_memory() {
 #[test]
 fn random_sessions_of_the_initiator_end_every_request_once() {
     (0..400).for_each(|seed| initiator(&chance(seed, 1500)));
+}
+
+#[test]
+fn random_states_are_read_back_and_damaged_ones_refused() {
+    (0..2000).for_each(|seed| state(&chance(seed, 600)));
 }
