@@ -15,6 +15,10 @@ tests=(
     'kernel.sh 6.12 9000 chain'
     'kernel.sh 6.12 1500 xdp'
     'kernel.sh 6.12 9000 xdp'
+    'kernel-faults.sh 6.12 9000'
+    'power-cut.sh writethrough'
+    'power-cut.sh directsync'
+    'power-cut.sh writeback'
 )
 
 passed=0 failed=0 skipped=0 table=''

@@ -35,9 +35,10 @@ echo "$sectors" >"$work/job/sectors"
 namespace net
 tap net 9000
 medium=$work/medium
-export GUEST_DISK=nbd:unix:$work/nbd GUEST_CONSOLE=$work/console GUEST_PID=$work/qemu TMPDIR=$work
+export GUEST_DISK=nbd:unix:$work/nbd GUEST_CONSOLE=$work/console.log GUEST_PID=$work/qemu TMPDIR=$work
 
-serves() { grep -q 'sectors O_RDWR' "$work/console" 2>/dev/null || ended guest; }
+serves() { grep -q 'sectors O_RDWR' "$work/console.log" 2>/dev/null || ended guest; }
+flushed() { [[ -s $work/writer.log ]] || ended writer; }
 listening() { [[ -S $work/nbd ]]; }
 
 # cut: nothing that happens to the disk after this counts, and the machine sees no more of it
@@ -48,7 +49,7 @@ cut() {
 
 forgotten=0 jumps=0
 for ((round = 1; round <= rounds; round++)); do
-    rm -f "$medium" "$work/nbd" "$work/console" "$work/qemu" "$work/notes" "$work/image"
+    rm -f "$medium" "$work/nbd" "$work/console.log" "$work/qemu" "$work/notes" "$work/image"
     truncate -s 64M "$medium"
     place=vda
     ((round % 2 == 1)) || place=ext4
@@ -58,16 +59,17 @@ for ((round = 1; round <= rounds; round++)); do
     wait_for 10 "nbdkit" listening
     spawn guest net "$e2e/guest/run.sh" "$guest" "$work/job" 100
     wait_for 60 "the target in the guest" serves
-    alive guest || fail "the guest ended before its time: $(tail -n 3 "$work/console")"
+    alive guest || fail "the guest ended before its time: $(tail -n 3 "$work/console.log")"
 
     spawn writer net "$stamp" write tap0 52:54:00:00:00:01 "$sectors" "$work/notes"
+    wait_for 30 "the first flush" flushed
     sleep "$((RANDOM % 2)).$((RANDOM % 9 + 1))"
     cut
     finished nbd 10 2>/dev/null || true
     finished guest 10 2>/dev/null || true
     finished writer 20 || fail "the writer: $(tail -n 1 "$work/writer.log")"
 
-    jumps=$((jumps + $(grep -c '^clock: ' "$work/console" || true)))
+    jumps=$((jumps + $(grep -c '^clock: ' "$work/console.log" || true)))
     image=$medium
     if [[ $place == ext4 ]]; then
         e2fsck -fy "$medium" >"$work/e2fsck.log" 2>&1 || (($? == 1)) || fail "e2fsck: $(tail -n 1 "$work/e2fsck.log")"

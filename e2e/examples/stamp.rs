@@ -96,6 +96,9 @@ impl Writer {
                 }
                 Asked::Flush(answered) => {
                     flushes += 1;
+                    if flushes == 1 {
+                        println!("the first flush is answered");
+                    }
                     for (sector, answered) in self.known.iter_mut().zip(answered) {
                         sector.flushed = sector.flushed.max(answered);
                     }
