@@ -94,7 +94,25 @@ impl AlignedBuf {
     #[must_use]
     pub fn new(capacity: usize, align: usize, aligned_at: usize) -> Self {
         assert!(align.is_power_of_two(), "alignment {align} is not a power of two");
-        let memory = vec![0; capacity + align].into_boxed_slice();
+        Self::of(vec![0; capacity + align].into_boxed_slice(), capacity, align, aligned_at)
+    }
+
+    /// [`new`](Self::new), or `None` when there is no memory for it.
+    ///
+    /// # Panics
+    ///
+    /// When `align` is not a power of two.
+    #[must_use]
+    pub fn try_new(capacity: usize, align: usize, aligned_at: usize) -> Option<Self> {
+        assert!(align.is_power_of_two(), "alignment {align} is not a power of two");
+        let (mut memory, len) = (Vec::new(), capacity.checked_add(align)?);
+        memory.try_reserve_exact(len).ok()?;
+        memory.resize(len, 0);
+        Some(Self::of(memory.into_boxed_slice(), capacity, align, aligned_at))
+    }
+
+    /// `memory` is `align` bytes longer than `capacity`.
+    fn of(memory: Box<[u8]>, capacity: usize, align: usize, aligned_at: usize) -> Self {
         let off = (memory.as_ptr() as usize).wrapping_add(aligned_at) & (align - 1);
         let start = if off == 0 { 0 } else { align - off };
         Self { memory, start, capacity, len: 0 }
@@ -152,6 +170,14 @@ unsafe impl IoBuf for AlignedBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_cannot_be_had_is_no_buffer_and_no_panic() {
+        assert!(AlignedBuf::try_new(usize::MAX / 2, 512, 36).is_none());
+        assert!(AlignedBuf::try_new(usize::MAX, 512, 36).is_none());
+        let buf = AlignedBuf::try_new(1060, 512, 36).unwrap();
+        assert_eq!((buf.capacity(), buf.len()), (1060, 0));
+    }
 
     #[test]
     fn the_chosen_byte_is_aligned_for_every_alignment_and_offset() {

@@ -17,12 +17,14 @@ pub(crate) struct Pool {
     limit: usize,
     capacity: usize,
     align: usize,
+    /// There was no memory for another frame, and none has come back since.
+    short: bool,
 }
 
 impl Pool {
     /// A pool of at most `limit` frames that fit `mtu` and have byte 36 aligned to `align`.
     pub(crate) fn new(mtu: u32, align: usize, limit: usize) -> Self {
-        Self { free: Vec::new(), out: 0, limit, capacity: capacity(mtu), align }
+        Self { free: Vec::new(), out: 0, limit, capacity: capacity(mtu), align, short: false }
     }
 
     /// From now on, frames that fit `mtu`.
@@ -34,20 +36,24 @@ impl Pool {
         }
     }
 
-    /// An empty frame; `None` while as many as the limit are out.
+    /// An empty frame; `None` while as many as the limit are out, or as there is memory for.
     pub(crate) fn take(&mut self) -> Option<AlignedBuf> {
         if self.is_exhausted() {
             return None;
         }
+        let Some(mut frame) = self.free.pop().or_else(|| self.new_frame()) else {
+            // Those that are out make do. With none out, nothing would come back: memory is asked for again.
+            self.short = self.out > 0;
+            return None;
+        };
         self.out += 1;
-        let mut frame = self.free.pop().unwrap_or_else(|| self.new_frame());
         frame.set_len(0);
         Some(frame)
     }
 
-    /// Whether as many frames as the limit are out.
+    /// Whether there is no frame to be had before one comes back.
     pub(crate) fn is_exhausted(&self) -> bool {
-        self.out >= self.limit
+        self.out >= self.limit || self.short
     }
 
     /// Bytes that each frame has room for, at least 60.
@@ -64,13 +70,14 @@ impl Pool {
     /// Takes a frame back. One of another capacity, from before the MTU changed, is freed.
     pub(crate) fn put(&mut self, frame: AlignedBuf) {
         self.out = self.out.saturating_sub(1);
+        self.short = false;
         if frame.capacity() == self.capacity && self.free.len() < self.limit {
             self.free.push(frame);
         }
     }
 
-    fn new_frame(&self) -> AlignedBuf {
-        AlignedBuf::new(self.capacity, self.align, PAYLOAD)
+    fn new_frame(&self) -> Option<AlignedBuf> {
+        AlignedBuf::try_new(self.capacity, self.align, PAYLOAD)
     }
 }
 
@@ -104,6 +111,20 @@ mod tests {
         pool.put(frame);
         assert!(pool.take().is_some());
         assert!(pool.take().is_none());
+    }
+
+    #[test]
+    fn without_memory_a_pool_lends_again_what_comes_back() {
+        let mut pool = Pool::new(1500, 512, 3);
+        let frame = pool.take().unwrap();
+        pool.capacity = usize::MAX / 2;
+        assert!(!pool.is_exhausted());
+        assert!(pool.take().is_none());
+        assert!(pool.is_exhausted());
+        pool.capacity = frame.capacity();
+        pool.put(frame);
+        assert!(!pool.is_exhausted());
+        assert!(pool.take().is_some());
     }
 
     #[test]
