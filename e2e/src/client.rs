@@ -1,5 +1,6 @@
 //! A raw socket on one interface.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -19,13 +20,14 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 pub struct Client {
     socket: OwnedFd,
     buffer: Vec<u8>,
+    sent: Cell<u64>,
 }
 
 impl Client {
     /// Opens the interface, which must be in the namespace of the calling thread.
     pub fn open(interface: &str) -> io::Result<Self> {
         let socket = open_socket(interface)?;
-        Ok(Self { socket, buffer: vec![0; 1 << 16] })
+        Ok(Self { socket, buffer: vec![0; 1 << 16], sent: Cell::new(0) })
     }
 
     /// Sends the bytes as they are.
@@ -35,6 +37,13 @@ impl Client {
             panic!("cannot send a frame of {} bytes: {why}", frame.len());
         });
         assert_eq!(sent, frame.len());
+        self.sent.set(self.sent.get() + 1);
+    }
+
+    /// Frames sent so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
     }
 
     /// The next frame, if one arrives in time. Errors of the link (it is down) end the wait early.

@@ -145,6 +145,18 @@ impl Target {
         kill_process(pid, signal).expect("the target is our child");
     }
 
+    /// From now on the process gets no more than so many bytes of memory beyond those that it has.
+    #[track_caller]
+    pub fn limit_memory(&self, bytes: u64) {
+        let pid = self.child.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/statm")).expect("the target is our child");
+        let pages: u64 = status.split(' ').next().and_then(|n| n.parse().ok()).expect("its size");
+        let limit = pages * rustix::param::page_size() as u64 + bytes;
+        let limited =
+            Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--as={limit}")]).status();
+        assert!(limited.is_ok_and(|status| status.success()), "cannot limit its memory");
+    }
+
     /// Waits for the process to end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
