@@ -43,8 +43,12 @@ const VBLADE: &[Section] = &[
         &[
             "Opening the interface takes root or CAP_NET_RAW, which the file can have: setcap cap_net_raw+ep $(command -v vblade). \
              A large receive buffer takes CAP_NET_ADMIN besides, or a larger limit: sysctl -w net.core.rmem_max=8388608.",
-            "Once everything is open, vblade gives up all capabilities but CAP_DAC_OVERRIDE and CAP_FOWNER, by which root keeps what initiators set in \
-             a directory of another user, and sets no_new_privs.",
+            "Once everything is open, vblade gives up all capabilities and the ways to gain any (no_new_privs). Root without capabilities is \
+             not above permissions: where the state directory is another user's, vblade becomes that user first.",
+            "It then enters a sandbox, as far as the kernel has one, and says so in its log. Landlock: it opens no file outside of the state directory. \
+             seccomp: it makes the system calls that serving takes and no other. One that is outside ends it by SIGSYS, after a line that names the call; \
+             nothing is lost by that which a reply has promised, and a supervisor that starts it again (Restart=on-failure of systemd) has initiators go on. \
+             --no-sandbox leaves it out.",
         ],
     ),
     (

@@ -145,6 +145,13 @@ pub(crate) struct Cli {
     #[arg(long)]
     pub(crate) force: bool,
 
+    /// For debugging: serve without seccomp and Landlock
+    ///
+    /// Once everything is open, the process gives up all capabilities, and from then on may make only the system calls that serving takes and open only
+    /// files in the state directory. With this option it gives up the capabilities and no more.
+    #[arg(long)]
+    pub(crate) no_sandbox: bool,
+
     /// Log more, and with -vv everything
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,

@@ -2,9 +2,9 @@
 //!
 //! The way of a start: [`cli`] is what was typed, [`options`] and [`source`] what it means; [`stack`] checks the file, the [`link`]s are opened, [`claim`]
 //! and [`probe`] ask whether the address is free here and elsewhere; only then the disk is [locked](lock) and opened for writing,
-//! [`privileges`] are given up and [`serve`] begins. [`state`] keeps what initiators set, [`report`] says what goes on. Whatever ends
+//! [`privileges`] are given up, the [`sandbox`] is entered, and [`serve`] begins. [`state`] keeps what initiators set, [`report`] says what goes on. Whatever ends
 //! the program otherwise than asked is an [`error`].
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod claim;
 mod cli;
@@ -15,6 +15,8 @@ mod options;
 mod privileges;
 mod probe;
 mod report;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod sentence;
 mod serve;
 mod source;
@@ -83,10 +85,13 @@ fn run() -> Result<(), Error> {
     let stack = Stack::open(&export, lock)?;
     let queue =
         stack.open_queue().map_err(|source| Error::System { doing: "open a queue to the disk", source })?;
-    if let Err(error) = privileges::give_up() {
+    // While there are the privileges for it, and paths that can be opened.
+    state.prepare();
+    if let Err(error) = privileges::give_up(state.directory()) {
         warn!("privileges that are not needed any more could not be given up: {error}");
     }
     report::warn_of_limits(&export, &stack, &links, &state);
+    enter_sandbox(&export, &state);
     report::announce(&export, &stack, &links);
 
     let (address, netif) = (export.target.address, export.netifs.join(","));
@@ -112,6 +117,25 @@ fn run() -> Result<(), Error> {
     stack.flush().map_err(|_| Error::Flush { path: export.source.path() })?;
     served.map(drop).map_err(|source| Error::Serve { address, netif, source })
 }
+
+/// Shuts the process in, and says how far. Nothing but serving works from then on.
+#[cfg(target_os = "linux")]
+fn enter_sandbox(export: &Export, state: &StateFile) {
+    if !export.sandbox {
+        warn!("no sandbox (--no-sandbox): only capabilities are given up");
+        return;
+    }
+    let sandbox = sandbox::Sandbox::enter(state.directory());
+    if sandbox.is_whole() {
+        info!("sandbox: {sandbox}");
+    } else {
+        warn!("sandbox: {sandbox}");
+    }
+}
+
+/// Nothing: what it is made of is Linux's own.
+#[cfg(not(target_os = "linux"))]
+fn enter_sandbox(_export: &Export, _state: &StateFile) {}
 
 fn open_links(export: &Export) -> Result<Vec<NetLink>, Error> {
     let open = |netif: &String| NetLink::open(export.link_kind.into(), netif, export.link.clone());

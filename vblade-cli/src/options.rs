@@ -28,6 +28,9 @@ pub(crate) struct Export {
     pub(crate) state_dir: Option<PathBuf>,
     /// Serve although another station answers at the address.
     pub(crate) force: bool,
+    /// Whether the process shuts itself in.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "a sandbox is of Linux"))]
+    pub(crate) sandbox: bool,
 }
 
 impl Export {
@@ -69,6 +72,7 @@ impl Export {
             cache,
             state_dir: cli.state_dir,
             force: cli.force,
+            sandbox: !cli.no_sandbox,
         })
     }
 }

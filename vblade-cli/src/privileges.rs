@@ -1,22 +1,64 @@
-//! What the program may do while it serves: no more than it needs for that.
+//! What the program may do while it serves: nothing that takes a privilege.
 
 use std::io;
+use std::path::Path;
 
-/// Gives up every capability but those that keep settings in other users' directories when started as root, and for good the ways to
-/// gain any. To be called before there are threads: each has its own.
+/// Gives up every capability, and for good the ways to gain any. To be called before there are threads: each has its own.
+///
+/// Root without capabilities may write where its user may, and no longer everywhere. So when `state_dir`, in which settings are stored, is
+/// another user's, the process becomes that user first.
+///
+/// # Errors
+///
+/// Part of it could not be given up; all else is.
 #[cfg(target_os = "linux")]
-pub(crate) fn give_up() -> io::Result<()> {
-    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
+pub(crate) fn give_up(state_dir: Option<&Path>) -> io::Result<()> {
+    use rustix::thread::{
+        CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
+        set_no_new_privs,
+    };
 
+    let limited = if capabilities(None)?.effective.contains(CapabilitySet::SETPCAP) {
+        // What this kernel does not know, nobody has.
+        CapabilitySet::all().iter().try_for_each(|capability| {
+            match remove_capability_from_bounding_set(capability) {
+                Err(rustix::io::Errno::INVAL) => Ok(()),
+                removed => removed,
+            }
+        })
+    } else {
+        // Then the bound stays, and nothing is left that could use it.
+        Ok(())
+    };
+    let owned = state_dir.map_or(Ok(()), become_owner);
+    let empty = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: empty, permitted: empty, inheritable: empty })?;
     set_no_new_privs(true)?;
-    // FOWNER: a directory with the sticky bit lets only the owner of a file replace it.
-    let kept = capabilities(None)?.permitted & (CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER);
-    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    Ok(set_capabilities(None, sets)?)
+    limited?;
+    owned
+}
+
+/// Becomes the user that `dir` belongs to, when this is root and that is somebody else.
+#[cfg(target_os = "linux")]
+fn become_owner(dir: &Path) -> io::Result<()> {
+    use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    use std::os::unix::fs::MetadataExt;
+
+    let Ok(owner) = std::fs::metadata(dir) else {
+        // There is none, which is told elsewhere.
+        return Ok(());
+    };
+    if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Some(Uid::from_raw(owner.uid())), Some(Gid::from_raw(owner.gid())));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(group, group, group)?;
+    Ok(set_thread_res_uid(user, user, user)?)
 }
 
 /// Nothing: capabilities are Linux's own.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn give_up() -> io::Result<()> {
+pub(crate) fn give_up(_state_dir: Option<&Path>) -> io::Result<()> {
     Ok(())
 }

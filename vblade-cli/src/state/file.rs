@@ -85,18 +85,32 @@ impl StateFile {
         Ok(state)
     }
 
+    /// The directory that it is in, or will be.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.place.as_ref().map(|place| place.dir.as_path())
+    }
+
+    /// Creates the directory, so that nothing outside of it has to be changed later. Where that fails, changes will, too, of which
+    /// [`warn_of_limits`](Self::warn_of_limits) tells.
+    pub(crate) fn prepare(&self) {
+        if let Some(dir) = self.directory()
+            && let Err(error) = create_dir(dir)
+        {
+            debug!(dir = %dir.display(), %error, "cannot create it");
+        }
+    }
+
     /// Says at the start what will not work later.
     pub(crate) fn warn_of_limits(&self) {
-        let Some(Place { dir, .. }) = &self.place else {
+        let Some(dir) = self.directory() else {
             warn!(
                 "config string, mask list and reservation are kept in memory only: $HOME is not set; give --state-dir"
             );
             return;
         };
-        let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
-        if rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        if let Err(error) = rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK) {
             warn!(
-                "{}: not writable: initiators cannot set config string, mask list and reservation; give another --state-dir",
+                "{}: not writable ({error}): initiators cannot set config string, mask list and reservation; give another --state-dir",
                 dir.display()
             );
         }
@@ -218,13 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_created_before_the_first_change() {
+    fn no_file_is_created_before_the_first_change() {
         let dir = temp();
         let state = state_file(&dir, "disk");
         assert_eq!(state.load().expect("no state"), State::default());
+        state.prepare();
         state.warn_of_limits();
+        let states = state.directory().expect("a directory").to_owned();
         drop(state.into_saver());
-        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 0);
+        assert_eq!(fs::read_dir(states).expect("the directory, prepared").count(), 0);
     }
 
     #[test]

@@ -1,0 +1,61 @@
+//! What the process may ask of the kernel while it serves: little, so that whoever finds a fault in it by a frame has little of it.
+//!
+//! * [`files`]: Landlock. Of all files, those in the state directory may be opened; no TCP port, no socket and no process outside may
+//!   be reached.
+//! * [`filter`]: seccomp, for all threads. The [`calls`] that serving takes are allowed. A call outside the list is not made, and ends the process by
+//!   SIGSYS, with a line that names it ([`trap`]): a request that nobody wrote the program to make is a fault, and a target that goes on after it
+//!   may serve wrong data, while one that ends is started again by its supervisor, and initiators repeat what was not answered.
+//!
+//! Both come after everything is opened and before the first frame is served. What was opened stays usable; io_uring makes its requests past seccomp, but
+//! not past Landlock and the missing privileges. A kernel or container that lacks one of them is told of, and served without.
+
+use std::fmt;
+
+mod calls;
+mod files;
+mod filter;
+#[cfg(test)]
+mod tests;
+mod trap;
+
+use std::path::Path;
+
+/// What has been done, or why not.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    /// The version of Landlock that is in force.
+    files: Result<i32, String>,
+    calls: Result<(), String>,
+}
+
+impl Sandbox {
+    /// Shuts the process in for the rest of its life. To be called by the only thread there is: Landlock holds for it and for those
+    /// that it starts. Files can be opened in `state_dir` from then on.
+    pub(crate) fn enter(state_dir: Option<&Path>) -> Self {
+        // The second keeps the first from being set up.
+        Self { files: files::confine(state_dir), calls: filter::install() }
+    }
+
+    /// Whether all of it is in force.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.files.is_ok() && self.calls.is_ok()
+    }
+}
+
+/// `seccomp, Landlock ABI 7`, and what is missing.
+impl fmt::Display for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seccomp = self.calls.as_ref().map(|()| "seccomp".to_owned());
+        let landlock = self.files.as_ref().map(|abi| format!("Landlock ABI {abi}"));
+        let both = [seccomp, landlock];
+        let there: Vec<_> = both.iter().flatten().map(String::as_str).collect();
+        let missing: Vec<_> =
+            both.iter().filter_map(|part| part.as_ref().err()).map(|why| why.as_str()).collect();
+        f.write_str(&there.join(", "))?;
+        match (there.is_empty(), missing.is_empty()) {
+            (_, true) => Ok(()),
+            (true, false) => f.write_str(&missing.join("; ")),
+            (false, false) => write!(f, "; {}", missing.join("; ")),
+        }
+    }
+}
