@@ -87,11 +87,12 @@ fn run() -> Result<(), Error> {
         stack.open_queue().map_err(|source| Error::System { doing: "open a queue to the disk", source })?;
     // While there are the privileges for it, and paths that can be opened.
     state.prepare();
-    if let Err(error) = privileges::give_up(state.directory()) {
+    let given_up = privileges::give_up(state.directory());
+    if let Err(error) = &given_up {
         warn!("privileges that are not needed any more could not be given up: {error}");
     }
     report::warn_of_limits(&export, &stack, &links, &state);
-    enter_sandbox(&export, &state);
+    enter_sandbox(&export, &state, given_up.is_ok());
     report::announce(&export, &stack, &links);
 
     let (address, netif) = (export.target.address, export.netifs.join(","));
@@ -120,22 +121,23 @@ fn run() -> Result<(), Error> {
 
 /// Shuts the process in, and says how far. Nothing but serving works from then on.
 #[cfg(target_os = "linux")]
-fn enter_sandbox(export: &Export, state: &StateFile) {
+fn enter_sandbox(export: &Export, state: &StateFile, unprivileged: bool) {
     if !export.sandbox {
         warn!("no sandbox (--no-sandbox): only capabilities are given up");
         return;
     }
     let sandbox = sandbox::Sandbox::enter(state.directory());
+    let capabilities = if unprivileged { "no capabilities, " } else { "" };
     if sandbox.is_whole() {
-        info!("sandbox: {sandbox}");
+        info!("sandbox: {capabilities}{sandbox}");
     } else {
-        warn!("sandbox: {sandbox}");
+        warn!("sandbox: {capabilities}{sandbox}");
     }
 }
 
 /// Nothing: what it is made of is Linux's own.
 #[cfg(not(target_os = "linux"))]
-fn enter_sandbox(_export: &Export, _state: &StateFile) {}
+fn enter_sandbox(_export: &Export, _state: &StateFile, _unprivileged: bool) {}
 
 fn open_links(export: &Export) -> Result<Vec<NetLink>, Error> {
     let open = |netif: &String| NetLink::open(export.link_kind.into(), netif, export.link.clone());

@@ -10,51 +10,23 @@ use syscalls::Sysno;
 
 /// Allowed with any arguments.
 const FREE: &[&[&str]] = &[
-    // Frames: of packet sockets, AF_XDP sockets (whose sends wake the driver), netlink; and binding the packet socket to an interface that was
-    // created anew. No socket is made.
-    &["sendmmsg", "sendto", "sendmsg", "recvfrom", "recvmsg", "recvmmsg", "getsockopt", "bind"],
+    // Frames: of packet sockets, AF_XDP sockets (whose sends wake the driver) and netlink; and binding the packet socket to an
+    // interface that was created anew. No socket is made.
+    &["sendmmsg", "sendto", "recvfrom", "getsockopt", "bind"],
     // The disk: its data, its size, its zeros, its time of modification.
-    &["read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2"],
+    &["read", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2"],
     &["fdatasync", "fsync", "fallocate", "lseek", "utimensat", "fstat", "statx", "io_uring_enter"],
     // The state file, which Landlock keeps in its directory, and away from all other paths.
-    &["open", "openat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "close"],
+    &["open", "openat", "close", "rename", "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat"],
     &["stat", "lstat", "newfstatat"],
     // Waiting, and time where the vDSO has none.
-    &[
-        "poll",
-        "ppoll",
-        "select",
-        "pselect6",
-        "epoll_wait",
-        "epoll_pwait",
-        "epoll_pwait2",
-        "epoll_ctl",
-        "timerfd_settime",
-    ],
-    &[
-        "nanosleep",
-        "clock_nanosleep",
-        "sched_yield",
-        "clock_gettime",
-        "clock_getres",
-        "gettimeofday",
-        "restart_syscall",
-    ],
+    &["poll", "ppoll", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "timerfd_settime"],
+    &["nanosleep", "clock_nanosleep", "sched_yield", "clock_gettime", "restart_syscall"],
     // Memory.
     &["munmap", "mremap", "madvise", "brk", "getrandom"],
-    // Threads of disks that are served so, and signals.
-    &[
-        "futex",
-        "exit",
-        "exit_group",
-        "set_robust_list",
-        "rseq",
-        "sigaltstack",
-        "sched_getaffinity",
-        "gettid",
-        "getpid",
-    ],
-    &["rt_sigaction", "rt_sigprocmask", "rt_sigreturn"],
+    // Threads of disks that need them, and signals.
+    &["futex", "exit", "exit_group", "set_robust_list", "rseq", "sched_getaffinity", "gettid", "getpid"],
+    &["rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack"],
     // The report of a panic, which ends one request only.
     &["getcwd", "readlink", "readlinkat"],
 ];
@@ -85,7 +57,7 @@ const LIMITED: &[(&str, &[Limit])] = &[
     ("fcntl", &[(1, WORD, libc::F_GETFD as u64)]),
     ("fcntl", &[(1, WORD, libc::F_GETFL as u64)]),
     ("fcntl", &[(1, WORD, libc::F_SETFL as u64)]),
-    // The state of an interface. The type of these numbers is another in each C library.
+    // The state of an interface. These numbers have another width on each architecture.
     ("ioctl", &[(1, WORD, libc::SIOCGIFINDEX as u32 as u64)]),
     ("ioctl", &[(1, WORD, libc::SIOCGIFFLAGS as u32 as u64)]),
     ("ioctl", &[(1, WORD, libc::SIOCGIFMTU as u32 as u64)]),
