@@ -32,6 +32,8 @@ impl Sandbox {
     /// Shuts the process in for the rest of its life. To be called by the only thread there is: Landlock holds for it and for those
     /// that it starts. Files can be opened in `state_dir` from then on.
     pub(crate) fn enter(state_dir: Option<&Path>) -> Self {
+        // At its first use rustix looks for the vDSO, by a call or in /proc.
+        let _ = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         // The second keeps the first from being set up.
         Self { files: files::confine(state_dir), calls: filter::install() }
     }

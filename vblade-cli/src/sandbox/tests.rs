@@ -75,6 +75,12 @@ fn act(name: &str, dir: &Path, enter: impl FnOnce()) {
             thread::sleep(std::time::Duration::from_millis(1));
             assert!(panic::catch_unwind(|| panic!("once more")).is_err());
         }
+        "clocks" => {
+            enter();
+            for clock in [rustix::time::ClockId::Monotonic, rustix::time::ClockId::Realtime] {
+                assert_ne!(rustix::time::clock_gettime(clock).tv_sec, 0);
+            }
+        }
         "abort" => {
             enter();
             process::abort();
@@ -214,6 +220,11 @@ fn a_file_of_the_state_directory_can_be_replaced() {
 #[test]
 fn threads_start_and_a_panic_is_reported_and_survived() {
     succeeds("threads and panics", "seccomp");
+}
+
+#[test]
+fn clocks_that_are_first_looked_at_within_can_be_read() {
+    succeeds("clocks", "seccomp");
 }
 
 #[test]
