@@ -8,8 +8,10 @@ use std::os::fd::BorrowedFd;
 use bdev::{Done, Io, IoQueue, Submit};
 
 use crate::inflight::{Inflight, Key};
+use crate::lanes::Lanes;
 use crate::late::Late;
 use crate::port::{Arrival, Port};
+use crate::share::{self, Shares, source};
 use crate::{Frame, Link, ServerStats, State, Step, Target};
 
 /// Stores a target's state durably before it returns; see [`Target::change`].
@@ -27,7 +29,10 @@ pub(crate) struct Export<F> {
     save: SaveState,
     inflight: Inflight<F>,
     /// Requests that may start, when the queue has room.
-    ready: VecDeque<Io<F>>,
+    ready: Lanes<Io<F>>,
+    /// Those among them that no earlier one keeps any more, on their way there.
+    freed: VecDeque<Io<F>>,
+    shares: Shares,
     done: Vec<Done<F>>,
     /// A change of state that waits for the writes in flight, and the frames that arrived after it.
     change: Option<(usize, F)>,
@@ -45,7 +50,9 @@ impl<F: Frame> Export<F> {
             queue,
             save,
             inflight: Inflight::new(),
-            ready: VecDeque::new(),
+            ready: Lanes::new(),
+            freed: VecDeque::new(),
+            shares: Shares::default(),
             done: Vec::new(),
             change: None,
             held: VecDeque::new(),
@@ -67,6 +74,12 @@ impl<F: Frame> Export<F> {
         self.queue.event()
     }
 
+    /// Whether the initiator that sent `frame` has as many requests here as it may have where others need the room.
+    pub(crate) fn has_its_share(&self, frame: &F) -> bool {
+        let share = share::LEAST.max(self.target.options().buffer_count.into());
+        self.shares.of(source(frame)) >= share
+    }
+
     /// A frame for this target has arrived.
     pub(crate) fn receive<L: Link<Frame = F>>(
         &mut self,
@@ -86,13 +99,17 @@ impl<F: Frame> Export<F> {
             Step::Submit { io, reach } if self.is_late(arrival, &io, &reach) => {
                 ports[at].link.recycle(self.target.drop_late(io));
             }
-            Step::Submit { io, reach } => match self.inflight.begin(at, io, reach) {
-                Some(io) => {
-                    self.ready.push_back(io);
-                    self.submit(ports, stats);
+            Step::Submit { io, reach } => {
+                let source = source(io.buf());
+                self.shares.begin(source);
+                match self.inflight.begin(at, io, reach) {
+                    Some(io) => {
+                        self.ready.push(source, io);
+                        self.submit(ports, stats);
+                    }
+                    None => stats.overlaps += 1,
                 }
-                None => stats.overlaps += 1,
-            },
+            }
             Step::Change(frame) => {
                 self.change = Some((at, frame));
                 self.settle(ports, stats);
@@ -128,13 +145,13 @@ impl<F: Frame> Export<F> {
     }
 
     fn submit<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
-        while let Some(io) = self.ready.pop_front() {
+        while let Some(io) = self.ready.pop() {
             match self.queue.submit(io) {
                 Submit::Done(done) => self.end(done, ports),
                 Submit::Queued => {}
                 Submit::Full(io) => {
                     stats.queue_full += 1;
-                    self.ready.push_front(io);
+                    self.ready.put_back(source(io.buf()), io);
                     return;
                 }
             }
@@ -150,15 +167,20 @@ impl<F: Frame> Export<F> {
             return;
         };
         let port = &mut ports[at];
+        let source = source(done.buf());
         match self.target.finish(&port.info, done) {
             Step::Submit { io, .. } => {
-                self.ready.push_front(io.with_tag(tag));
+                self.ready.put_back(source, io.with_tag(tag));
                 return;
             }
             Step::Reply(frame) => port.tx.push_back(frame),
             Step::Ignore(frame) | Step::Change(frame) => port.link.recycle(frame),
         }
-        self.inflight.end(key, &mut self.ready);
+        self.shares.end(source);
+        self.inflight.end(key, &mut self.freed);
+        for io in self.freed.drain(..) {
+            self.ready.push(share::source(io.buf()), io);
+        }
     }
 
     /// Carries out a waiting change when no write is in flight, then takes up the frames that arrived after it.
@@ -181,7 +203,7 @@ impl<F: Frame> Export<F> {
 
 impl<F> Drop for Export<F> {
     fn drop(&mut self) {
-        for io in self.ready.drain(..).chain(self.inflight.drain_waiting()) {
+        for io in self.ready.drain().chain(self.inflight.drain_waiting()) {
             drop(io.abandon());
         }
     }

@@ -23,6 +23,9 @@ use crate::{Link, ServerStats, Target};
 /// network's own back-pressure works; a link's pool must hold a few more frames than this.
 pub const MAX_REQUESTS: usize = 1024;
 
+/// Requests from which on an initiator that has its share of a disk gets no more: the rest of the room is for others.
+const CROWDED: usize = MAX_REQUESTS / 2;
+
 /// Answers to wildcard requests per second: well above a discovery storm, and too few to flood somebody with.
 const WILDCARDS_PER_SECOND: u32 = 2_000;
 

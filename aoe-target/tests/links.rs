@@ -112,7 +112,13 @@ fn bursts<L: Link>(
 ) -> u64 {
     let arrived = Rc::new(RefCell::new(Vec::new()));
     let tap = |link| Tap { link: wrap(link), arrived: Rc::clone(&arrived) };
-    let mut world = World::over(tap, disk, LINKS, mtu, TargetOptions::new(OWN));
+    let mut world = World::over(
+        tap,
+        disk,
+        LINKS,
+        mtu,
+        TargetOptions { buffer_count: u16::MAX, ..TargetOptions::new(OWN) },
+    );
     let mut requests = HashMap::new();
     let mut expected = HashMap::new();
     let mut model = vec![0; SECTORS as usize];

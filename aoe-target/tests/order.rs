@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use aoe_target::bdev::testing::{Delay, Fault, Faults, Faulty, Gate};
 use aoe_target::bdev::{DeviceInfo, Features, Inline, IoQueue, MemDisk, Op};
-use aoe_target::{Backend, Io, MAX_REQUESTS, Status, Submit, TargetOptions};
+use aoe_target::{Backend, Io, MAX_REQUESTS, MacAddr, Status, Submit, TargetOptions};
 use bytes::BytesMut;
 use common::{HOST, OTHER, OWN, World, ata, ata_from, read, registers, request, tag, write};
 
@@ -131,7 +131,9 @@ fn more_requests_than_the_queue_takes_wait_and_none_is_lost() {
     let mut replies = Vec::new();
     for _ in 0..20_000 {
         if sent < count {
-            world.send(0, &read(sent, u64::from(sent), 1));
+            // From many initiators, none of which has more than its share.
+            let source = MacAddr([2, 0, 0, 0, 1, u8::try_from(sent % 16).unwrap()]);
+            world.send(0, &ata_from(source, sent, [0x40, 0, 1, 0x24], sent.into(), &[]));
             sent += 1;
         }
         let progress = world.turn();

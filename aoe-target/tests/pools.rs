@@ -176,7 +176,8 @@ fn a_frame_that_is_too_small_for_a_copy_goes_home_unused() {
 #[test]
 fn links_are_waited_for_unless_there_is_no_room_for_what_they_have() {
     let (disk, gate) = Delay::until_released(Inline::new(MemDisk::new(64)));
-    let mut world = World::over(Lending::new, &disk, 2, 1500, TargetOptions::new(OWN));
+    let options = TargetOptions { buffer_count: u16::MAX, ..TargetOptions::new(OWN) };
+    let mut world = World::over(Lending::new, &disk, 2, 1500, options);
     let links: Vec<_> =
         world.links.iter().map(|id| world.server.link(*id).unwrap().event.as_raw_fd()).collect();
     let waits = |world: &World<Lending>| {

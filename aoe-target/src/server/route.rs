@@ -3,7 +3,7 @@
 use aoe_wire::{Address, Packet};
 use bdev::IoBuf;
 
-use super::{Server, TargetId};
+use super::{CROWDED, Server, TargetId};
 use crate::port::Arrival;
 use crate::{Frame, Link, head};
 
@@ -63,6 +63,10 @@ impl<L: Link> Server<L> {
     fn deliver(&mut self, arrival: Arrival, number: usize, frame: L::Frame) {
         let Self { ports, exports, busy, in_flight, stats, late, .. } = self;
         let export = &mut exports[number];
+        if *in_flight >= CROWDED && export.has_its_share(&frame) {
+            stats.over_share += 1;
+            return ports[arrival.link].link.recycle(frame);
+        }
         let (before, dropped) = (export.load(), export.target.stats().late_writes);
         export.receive(arrival, frame, ports, stats);
         if export.target.stats().late_writes != dropped {

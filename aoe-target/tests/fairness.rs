@@ -1,0 +1,103 @@
+//! An initiator that sends very many requests, beside one that sends a few: counts of requests, no times.
+
+mod common;
+
+use aoe_target::bdev::testing::{Delay, Gate};
+use aoe_target::bdev::{Inline, MemDisk};
+use aoe_target::{MAX_REQUESTS, MacAddr, TargetOptions};
+use common::{HOST, OTHER, OWN, World, ata_from, tag};
+
+/// Requests that the disk takes at a time.
+const DEPTH: usize = 64;
+/// What every initiator may have in flight.
+const SHARE: u32 = 128;
+/// Tags of the modest one begin here.
+const MODEST: u32 = 1 << 20;
+
+fn gated(buffer_count: u16) -> (World, Gate) {
+    let (disk, gate) = Delay::until_released(Inline::new(MemDisk::new(4096)));
+    let options = TargetOptions { buffer_count, ..TargetOptions::new(OWN) };
+    (World::new(&disk, 1, 1500, options), gate)
+}
+
+fn read_from(source: MacAddr, tag: u32) -> Vec<u8> {
+    ata_from(source, tag, [0x40, 0, 1, 0x24], u64::from(tag % 4096), &[])
+}
+
+/// Has the target receive so many reads.
+fn send(world: &mut World, source: MacAddr, tags: impl Iterator<Item = u32>) {
+    for tag in tags {
+        world.send(0, &read_from(source, tag));
+        let _ = world.turn();
+    }
+}
+
+/// Ends one request after the other; the tags in the order of the replies.
+fn drain(world: &mut World, gate: &Gate) -> Vec<u32> {
+    let mut tags = Vec::new();
+    for _ in 0..10_000 {
+        let progress = world.turn();
+        tags.extend(world.received(0).iter().map(|reply| tag(reply)));
+        if progress.in_flight == 0 {
+            return tags;
+        }
+        gate.release(1);
+    }
+    panic!("requests are stuck");
+}
+
+#[test]
+fn a_single_request_does_not_wait_for_all_that_another_has_sent_before() {
+    let (mut world, gate) = gated(16);
+    send(&mut world, HOST, 0..400);
+    assert_eq!(gate.held(), DEPTH);
+    send(&mut world, OTHER, MODEST..MODEST + 1);
+    let order = drain(&mut world, &gate);
+    assert_eq!(order.len(), 401, "nothing is dropped while there is room");
+    let place = order.iter().position(|tag| *tag == MODEST).unwrap();
+    assert!(place <= DEPTH + 1, "answered after {place}, of which the disk had {DEPTH}");
+}
+
+#[test]
+fn two_with_a_backlog_are_served_in_turn() {
+    let (mut world, gate) = gated(16);
+    send(&mut world, HOST, 0..300);
+    send(&mut world, OTHER, MODEST..MODEST + 100);
+    let order = drain(&mut world, &gate);
+    let last = order.iter().rposition(|tag| *tag >= MODEST).unwrap();
+    assert!(last < DEPTH + 2 * 100 + 2, "the last of 100 was answered after {last}");
+    let own: Vec<_> = order.iter().filter(|tag| **tag >= MODEST).copied().collect();
+    assert!(own.is_sorted(), "those of one initiator keep their order");
+}
+
+#[test]
+fn a_flood_takes_half_the_room_and_all_others_are_received_and_answered() {
+    let (mut world, gate) = gated(16);
+    send(&mut world, HOST, 0..5_000);
+    let room = u32::try_from(MAX_REQUESTS).unwrap() / 2;
+    assert_eq!(world.server.stats().over_share, u64::from(5_000 - room));
+    for number in 0..3 {
+        let source = MacAddr([2, 0, 0, 0, 1, number]);
+        let first = MODEST + u32::from(number) * SHARE;
+        send(&mut world, source, first..first + SHARE);
+    }
+    assert_eq!(world.server.stats().over_share, u64::from(5_000 - room), "none of the others'");
+    let order = drain(&mut world, &gate);
+    assert_eq!(order.iter().filter(|tag| **tag >= MODEST).count(), 3 * SHARE as usize);
+    assert_eq!(order.len(), (room + 3 * SHARE) as usize);
+    // What has ended counts no more: it is received like the others, though there is little room again.
+    for number in 0..5 {
+        send(&mut world, MacAddr([2, 0, 0, 0, 1, number]), MODEST..MODEST + SHARE);
+    }
+    send(&mut world, HOST, 0..1);
+    assert_eq!(drain(&mut world, &gate).len(), 5 * SHARE as usize + 1);
+}
+
+#[test]
+fn whoever_keeps_to_the_buffer_count_loses_nothing() {
+    let (mut world, gate) = gated(700);
+    send(&mut world, HOST, 0..700);
+    send(&mut world, OTHER, MODEST..MODEST + SHARE);
+    assert_eq!(world.server.stats().over_share, 0);
+    assert_eq!(drain(&mut world, &gate).len(), (700 + SHARE) as usize);
+}
