@@ -14,7 +14,7 @@ require_target
 require qemu-system-x86_64 qemu-system-x86
 require debugfs e2fsprogs
 cable=$(tool cable)
-guest=$(guest_with "$kernel")
+guest=$(guest_with "$kernel") || missing "cannot build a guest with kernel $kernel"
 
 disk=$work/disk.img
 truncate -s 256M "$disk"

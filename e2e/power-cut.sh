@@ -16,7 +16,7 @@ require nbdkit nbdkit
 require qemu-system-x86_64 qemu-system-x86
 require debugfs e2fsprogs
 stamp=$(tool stamp)
-guest=$(guest_with "$kernel")
+guest=$(guest_with "$kernel") || missing "cannot build a guest with kernel $kernel"
 
 case $cache in
 writethrough) promise=write options='--cache writethrough' ;;
