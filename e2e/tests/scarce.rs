@@ -15,6 +15,9 @@ use rustix::process::Signal;
 
 const BYTES: usize = SECTORS as usize * SECTOR;
 
+/// Requests that the target allows an initiator, of which it loses none then.
+const ALLOWED: &str = "4000";
+
 /// A number from the line that the target ends with.
 #[track_caller]
 fn total(lab: &Lab, name: &str) -> u64 {
@@ -99,7 +102,7 @@ fn more_writes_than_frames(lab: &mut Lab, disk: &FaultyDisk, count: u64, meanwhi
 fn when_a_disk_keeps_every_frame_of_the_pool_what_arrives_waits_and_is_served() {
     for link in ["packet", "pnet"] {
         println!("--- {link}");
-        Setup::default().options(&["--link", link]).run(|lab| {
+        Setup::default().options(&["--link", link, "-b", ALLOWED]).run(|lab| {
             let whole = lab.disk.path().to_owned();
             let Some(disk) = FaultyDisk::start(&lab.net, lab.dir.path(), "fuse", BYTES, Duration::ZERO)
             else {
@@ -120,7 +123,7 @@ fn when_there_is_no_memory_for_more_frames_those_that_are_there_are_used() {
         return skip("needs the command prlimit: apt-get install util-linux");
     }
     // The heaps that threads reserve beforehand would count as memory that it has.
-    Setup::default().wrapper(&["env", "MALLOC_ARENA_MAX=1"]).run(|lab| {
+    Setup::default().options(&["-b", ALLOWED]).wrapper(&["env", "MALLOC_ARENA_MAX=1"]).run(|lab| {
         let whole = lab.disk.path().to_owned();
         let Some(disk) = FaultyDisk::start(&lab.net, lab.dir.path(), "fuse", BYTES, Duration::ZERO) else {
             return;
