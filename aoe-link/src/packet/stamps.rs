@@ -15,6 +15,9 @@ const JUMP: Duration = Duration::from_millis(1);
 /// The difference of two clocks counts if they were read within this.
 const AT_ONCE: Duration = Duration::from_micros(200);
 
+/// Tries to read them so.
+const TRIES: usize = 3;
+
 /// What two clocks said at the same moment.
 #[derive(Clone, Copy, Debug)]
 struct Clocks {
@@ -32,7 +35,9 @@ pub(super) struct Stamps {
     wanted: bool,
     /// Whether no frame was left in the ring.
     drained: bool,
-    /// When that was last so, or a moment later: what comes now has arrived since.
+    /// When the ring was looked at, or a moment before: much may arrive between the look and the question for times.
+    look: Duration,
+    /// When it was last found empty: what comes now has arrived since.
     empty_at: Duration,
     /// How far the system's clock is ahead, when frames in the ring were stamped.
     ahead: Option<Duration>,
@@ -41,9 +46,12 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    /// Forgets those of the last time.
+    /// Forgets those of the last time. The ring is about to be looked at.
     pub(super) fn clear(&mut self) {
         self.stamps.clear();
+        if self.wanted {
+            self.look = duration(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
+        }
     }
 
     /// A frame was received with this stamp.
@@ -79,19 +87,21 @@ impl Stamps {
             (self.ahead, self.next) = (settled, Some(clocks.ahead));
         }
         if self.drained {
-            self.empty_at = clocks.now;
+            self.empty_at = self.look;
         }
     }
 }
 
-/// `None` if this thread was kept from reading them at once.
+/// `None` if this thread was kept from reading them at once, each time.
 fn read_clocks() -> Option<Clocks> {
     let read = |clock| duration(clock_gettime(clock));
-    let before = read(ClockId::Monotonic)?;
-    let system = read(ClockId::Realtime)?;
-    let now = read(ClockId::Monotonic)?;
-    let ahead = system.checked_sub(before)?;
-    (now - before < AT_ONCE).then_some(Clocks { now, ahead })
+    (0..TRIES).find_map(|_| {
+        let before = read(ClockId::Monotonic)?;
+        let system = read(ClockId::Realtime)?;
+        let now = read(ClockId::Monotonic)?;
+        let ahead = system.checked_sub(before)?;
+        (now - before < AT_ONCE).then_some(Clocks { now, ahead })
+    })
 }
 
 /// `None` for a time before the clock's beginning.
@@ -133,6 +143,7 @@ mod tests {
         /// The times, in milliseconds, of frames with these stamps, that are received and asked for at `now`.
         fn receive(&mut self, now: Duration, stamps: &[Duration], drained: bool) -> Vec<Option<u64>> {
             self.stamps.clear();
+            self.stamps.look = now;
             stamps.iter().for_each(|stamp| self.stamps.push(*stamp));
             self.stamps.set_drained(drained);
             let mut times = Vec::new();
@@ -146,6 +157,18 @@ mod tests {
         let mut host = Host::new();
         let stamps = [host.stamp(10), host.stamp(250)];
         assert_eq!(host.receive(ms(900), &stamps, false), [Some(10), Some(250)]);
+    }
+
+    #[test]
+    fn a_frame_that_came_between_the_look_at_the_ring_and_the_question_for_times_has_its_time() {
+        let mut host = Host::new();
+        host.stamps.clear();
+        host.stamps.look = ms(10);
+        host.stamps.set_drained(true);
+        // Others had the processor meanwhile.
+        host.stamps.convert(Some(Clocks { now: ms(400), ahead: host.ahead }), &mut Vec::new());
+        let stamp = host.stamp(11);
+        assert_eq!(host.receive(ms(401), &[stamp], true), [Some(11)]);
     }
 
     #[test]
