@@ -55,7 +55,7 @@ pub struct NetifOptions {
     pub recv_buffer: usize,
     /// Address alignment of byte 36 of every frame in bytes, rounded up to a power of two, at most 64 KiB. Default 512.
     pub payload_align: usize,
-    /// Frames that can be out at the same time, at least 1. They are allocated when first needed. Default 1280,
+    /// Frames that can be out at the same time, at least 1. They are allocated when first needed, 2 MiB at a time. Default 1280,
     /// some more than the 1024 requests that a target's server takes.
     pub pool: usize,
     /// The frames that arrive. Default all.

@@ -4,6 +4,8 @@ use std::iter;
 
 use bytes::BytesMut;
 
+use crate::page::{self, PAGE};
+
 /// A buffer that a queue may own while a device, a thread or the kernel uses its memory.
 ///
 /// # Pieces
@@ -79,7 +81,7 @@ unsafe impl IoBuf for BytesMut {
 /// ```
 #[derive(Debug)]
 pub struct AlignedBuf {
-    memory: Box<[u8]>,
+    memory: BytesMut,
     start: usize,
     capacity: usize,
     len: usize,
@@ -94,7 +96,7 @@ impl AlignedBuf {
     #[must_use]
     pub fn new(capacity: usize, align: usize, aligned_at: usize) -> Self {
         assert!(align.is_power_of_two(), "alignment {align} is not a power of two");
-        Self::of(vec![0; capacity + align].into_boxed_slice(), capacity, align, aligned_at)
+        Self::of(BytesMut::zeroed(capacity + align), capacity, align, aligned_at)
     }
 
     /// [`new`](Self::new), or `None` when there is no memory for it.
@@ -105,14 +107,31 @@ impl AlignedBuf {
     #[must_use]
     pub fn try_new(capacity: usize, align: usize, aligned_at: usize) -> Option<Self> {
         assert!(align.is_power_of_two(), "alignment {align} is not a power of two");
-        let (mut memory, len) = (Vec::new(), capacity.checked_add(align)?);
-        memory.try_reserve_exact(len).ok()?;
-        memory.resize(len, 0);
-        Some(Self::of(memory.into_boxed_slice(), capacity, align, aligned_at))
+        let memory = page::zeroed(capacity.checked_add(align)?)?;
+        Some(Self::of(memory, capacity, align, aligned_at))
+    }
+
+    /// Up to `count` of [`new`](Self::new) side by side in 2 MiB, which on Linux are one page where the system has one to give
+    /// ([`MADV_HUGEPAGE`]): data over the border of two ordinary pages is one piece for a device then. They cost nothing before they are
+    /// used; then all of the page. It goes back when the last of them is dropped. None, where two would not fit or there is no memory.
+    ///
+    /// # Panics
+    ///
+    /// When `align` is not a power of two.
+    ///
+    /// [`MADV_HUGEPAGE`]: https://man7.org/linux/man-pages/man2/madvise.2.html
+    #[must_use]
+    pub fn side_by_side(count: usize, capacity: usize, align: usize, aligned_at: usize) -> Vec<Self> {
+        assert!(align.is_power_of_two(), "alignment {align} is not a power of two");
+        let stride = capacity.max(1).checked_next_multiple_of(align).unwrap_or(usize::MAX);
+        let count = count.min(PAGE.saturating_sub(align) / stride);
+        let Some(mut page) = (count > 1).then(page::large).flatten() else { return Vec::new() };
+        drop(page.split_to(aligned_at.wrapping_neg() & (align - 1)));
+        (0..count).map(|_| Self { memory: page.split_to(stride), start: 0, capacity, len: 0 }).collect()
     }
 
     /// `memory` is `align` bytes longer than `capacity`.
-    fn of(memory: Box<[u8]>, capacity: usize, align: usize, aligned_at: usize) -> Self {
+    fn of(memory: BytesMut, capacity: usize, align: usize, aligned_at: usize) -> Self {
         let off = (memory.as_ptr() as usize).wrapping_add(aligned_at) & (align - 1);
         let start = if off == 0 { 0 } else { align - off };
         Self { memory, start, capacity, len: 0 }
@@ -155,7 +174,7 @@ impl AlignedBuf {
     }
 }
 
-// SAFETY: the memory is a boxed slice that is never replaced; `start` and `capacity` never change, and only `set_len` (`&mut self`)
+// SAFETY: the memory is on the heap, of full length from creation, and never replaced, split or grown; `start` and `capacity` never change, and only `set_len` (`&mut self`)
 // changes the length; it is exclusively owned and was zeroed at creation.
 unsafe impl IoBuf for AlignedBuf {
     fn bytes(&self) -> &[u8] {
@@ -187,6 +206,34 @@ mod tests {
                 buf.set_len(2048);
                 assert_eq!(buf.bytes()[at..].as_ptr() as usize % align, 0, "align {align} at {at}");
             }
+        }
+    }
+
+    #[test]
+    fn buffers_side_by_side_are_aligned_zeroed_and_apart() {
+        for (capacity, align, at) in
+            [(9018, 512, 36), (9018, 4096, 36), (1518, 512, 36), (60, 1, 0), (512, 8, 513)]
+        {
+            let mut bufs = AlignedBuf::side_by_side(1000, capacity, align, at);
+            assert!(bufs.len() > 100 && bufs.len() <= 1000, "{}", bufs.len());
+            for (number, buf) in bufs.iter_mut().enumerate() {
+                assert_eq!((buf.len(), buf.capacity()), (0, capacity));
+                buf.set_len(capacity);
+                assert_eq!((buf.bytes().as_ptr() as usize + at) % align, 0);
+                assert!(buf.bytes().iter().all(|byte| *byte == 0));
+                buf.bytes_mut().fill(number as u8);
+            }
+            let whole =
+                |(number, buf): (usize, &AlignedBuf)| buf.bytes().iter().all(|byte| *byte == number as u8);
+            assert!(bufs.iter().enumerate().all(whole));
+        }
+    }
+
+    #[test]
+    fn there_are_none_side_by_side_where_two_do_not_fit_or_one_is_asked_for() {
+        assert_eq!(AlignedBuf::side_by_side(2, 4096, 512, 0).len(), 2);
+        for (count, capacity) in [(0, 4096), (1, 4096), (9, 1 << 20), (9, usize::MAX)] {
+            assert!(AlignedBuf::side_by_side(count, capacity, 512, 0).is_empty());
         }
     }
 

@@ -113,6 +113,7 @@ mod file;
 mod io;
 mod mem;
 mod null;
+mod page;
 mod pooled;
 mod queue;
 #[cfg(any(test, feature = "testing"))]

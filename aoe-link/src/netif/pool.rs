@@ -9,7 +9,7 @@ const PAYLOAD: usize = 36;
 /// Virtual interfaces let frames pass that are longer than the MTU by a VLAN tag, whether or not they have one.
 pub(crate) const VLAN_TAG: usize = 4;
 
-/// Frames of one capacity, allocated when first needed and never more than the limit.
+/// Frames of one capacity, allocated when first needed, many at a time, and never more than the limit.
 #[derive(Debug)]
 pub(crate) struct Pool {
     free: Vec<AlignedBuf>,
@@ -40,6 +40,10 @@ impl Pool {
     pub(crate) fn take(&mut self) -> Option<AlignedBuf> {
         if self.is_exhausted() {
             return None;
+        }
+        if self.free.is_empty() {
+            let room = self.limit - self.out;
+            self.free = AlignedBuf::side_by_side(room, self.capacity, self.align, PAYLOAD);
         }
         let Some(mut frame) = self.free.pop().or_else(|| self.new_frame()) else {
             // Those that are out make do. With none out, nothing would come back: memory is asked for again.
@@ -117,6 +121,7 @@ mod tests {
     fn without_memory_a_pool_lends_again_what_comes_back() {
         let mut pool = Pool::new(1500, 512, 3);
         let frame = pool.take().unwrap();
+        pool.free.clear();
         pool.capacity = usize::MAX / 2;
         assert!(!pool.is_exhausted());
         assert!(pool.take().is_none());

@@ -15,7 +15,7 @@ pub enum XdpError {
     },
     /// Somebody else's XDP program is there.
     #[error(
-        "{name}: another XDP program is attached: remove it (ip link set {name} xdp off), or use a packet socket"
+        "{name}: another XDP program is attached: end the program that holds it, such as another vblade, or remove it (ip link set {name} xdp off), or use a packet socket"
     )]
     Busy {
         /// The interface.
