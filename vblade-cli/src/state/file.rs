@@ -9,6 +9,7 @@ use rustix::fs::Access;
 use tracing::{debug, error, info, warn};
 
 use super::place::{self, Environment};
+use super::replace::{self, Files};
 use super::text::{self, DecodeError, Key};
 
 /// No state is as long as this, in bytes: 1024 of config string, 4096 of path, two lists of 255.
@@ -94,7 +95,7 @@ impl StateFile {
     /// [`warn_of_limits`](Self::warn_of_limits) tells.
     pub(crate) fn prepare(&self) {
         if let Some(dir) = self.directory()
-            && let Err(error) = create_dir(dir)
+            && let Err(error) = replace::create_dir(&System, dir)
         {
             debug!(dir = %dir.display(), %error, "cannot create it");
         }
@@ -146,41 +147,50 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The machine's own files.
+struct System;
+
+impl Files for System {
+    type File = File;
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().create(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(path)
+    }
+
+    fn write(&self, file: &mut File, content: &[u8]) -> io::Result<()> {
+        file.write_all(content)
+    }
+
+    fn sync(&self, file: &mut File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
 /// Puts a file with `content` in the place of the old one: after a crash there is one of the two, whole.
 fn replace(place: &Place, content: &[u8]) -> io::Result<()> {
-    create_dir(&place.dir)?;
     // A name of its own for each process: two may serve one file on two segments.
     let temporary = place.file.with_extension(format!("{}.tmp", std::process::id()));
-    let written = write(&temporary, content).and_then(|()| fs::rename(&temporary, &place.file));
-    if written.is_err() {
-        // It may not be there.
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    sync_dir(&place.dir)
-}
-
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// Creates `dir` and what is missing above it, durably.
-fn create_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let parent = dir.parent().ok_or(io::ErrorKind::NotFound)?;
-    create_dir(parent)?;
-    match DirBuilder::new().create(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
-        created => created.and_then(|()| sync_dir(parent)),
-    }
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    replace::replace(&System, &place.file, &temporary, content)
 }
 
 #[cfg(test)]
