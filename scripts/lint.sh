@@ -48,6 +48,12 @@ for crate in "${published[@]}"; do
         exit 1
     fi
 done
+for crate in "${published[@]}"; do
+    if cargo tree --locked -p "$crate" -e normal,features --prefix none | grep -q 'aoe-target feature "sabotage"'; then
+        echo "x: $crate builds aoe-target without its protections" >&2
+        exit 1
+    fi
+done
 # Words that name another layer's business.
 if grep -rniE '\b(aoe|ethernet|ata)\b' bdev/src bdev-uring/src; then
     echo "x: bdev and bdev-uring know no network protocol" >&2

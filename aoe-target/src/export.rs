@@ -39,6 +39,8 @@ pub(crate) struct Export<F> {
     held: VecDeque<(Arrival, F)>,
     /// Where a disk has one link only, nothing overtakes.
     late: Option<Late>,
+    #[cfg(feature = "sabotage")]
+    sabotage: crate::Sabotage,
 }
 
 impl<F: Frame> Export<F> {
@@ -57,6 +59,8 @@ impl<F: Frame> Export<F> {
             change: None,
             held: VecDeque::new(),
             late: (links > 1).then(Late::default),
+            #[cfg(feature = "sabotage")]
+            sabotage: crate::Sabotage::default(),
         }
     }
 
@@ -117,7 +121,18 @@ impl<F: Frame> Export<F> {
         }
     }
 
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn sabotage(&mut self, sabotage: crate::Sabotage) {
+        self.sabotage = sabotage;
+        self.target.sabotage(sabotage);
+        self.inflight.sabotage(sabotage);
+    }
+
     fn is_late(&mut self, arrival: Arrival, io: &Io<F>, reach: &Range<u64>) -> bool {
+        #[cfg(feature = "sabotage")]
+        if self.sabotage.late_frames {
+            return false;
+        }
         self.late.as_mut().is_some_and(|late| late.refuses(arrival, io, reach))
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Inflight<F> {
     arrivals: u64,
     writes: usize,
     waiting: usize,
+    #[cfg(feature = "sabotage")]
+    sabotage: crate::Sabotage,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,20 @@ enum Kind {
 
 impl<F> Inflight<F> {
     pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), arrivals: 0, writes: 0, waiting: 0 }
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            arrivals: 0,
+            writes: 0,
+            waiting: 0,
+            #[cfg(feature = "sabotage")]
+            sabotage: crate::Sabotage::default(),
+        }
+    }
+
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn sabotage(&mut self, sabotage: crate::Sabotage) {
+        self.sabotage = sabotage;
     }
 
     /// Requests that have begun and not ended, waiting ones included.
@@ -79,6 +94,11 @@ impl<F> Inflight<F> {
             Op::Flush => Kind::Flush,
             op if op.is_write() => Kind::Write,
             _ => Kind::Read,
+        };
+        #[cfg(feature = "sabotage")]
+        let (kind, reach) = match self.sabotage.order(&io, reach) {
+            (false, reach) if kind == Kind::Flush => (Kind::Read, reach),
+            (_, reach) => (kind, reach),
         };
         self.arrivals += 1;
         let mut slot = Slot { arrival: self.arrivals, kind, reach, link, blockers: 0, parked: None };

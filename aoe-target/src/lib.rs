@@ -62,6 +62,8 @@ mod query;
 mod reply;
 mod reserve;
 mod routes;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod server;
 mod share;
 mod state;
@@ -74,6 +76,9 @@ pub use bdev;
 pub use bdev::{Backend, BlockingBackend, DeviceInfo, Done, Io, IoBuf, IoQueue, Status, Submit};
 pub use export::SaveState;
 pub use identity::Identity;
+#[cfg(feature = "sabotage")]
+#[doc(hidden)]
+pub use sabotage::Sabotage;
 pub use server::{AddError, LinkId, MAX_REQUESTS, Progress, Server, TargetId};
 pub use state::State;
 pub use stats::{ServerStats, Stats};

@@ -176,6 +176,13 @@ impl<L: Link> Server<L> {
         }
     }
 
+    /// Takes protections away from the targets that there are.
+    #[cfg(feature = "sabotage")]
+    #[doc(hidden)]
+    pub fn sabotage(&mut self, sabotage: crate::Sabotage) {
+        self.exports.iter_mut().for_each(|export| export.sabotage(sabotage));
+    }
+
     /// A target.
     #[must_use]
     pub fn target(&self, id: TargetId) -> Option<&Target> {

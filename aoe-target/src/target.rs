@@ -81,6 +81,8 @@ pub struct Target {
     write_cache: bool,
     flush_failed: bool,
     stats: Stats,
+    #[cfg(feature = "sabotage")]
+    sabotage: crate::Sabotage,
 }
 
 impl Target {
@@ -88,7 +90,16 @@ impl Target {
     #[must_use]
     pub fn new(options: TargetOptions, disk: DeviceInfo, state: State) -> Self {
         let write_cache = options.write_cache;
-        Self { options, disk, state, write_cache, flush_failed: false, stats: Stats::default() }
+        Self {
+            options,
+            disk,
+            state,
+            write_cache,
+            flush_failed: false,
+            stats: Stats::default(),
+            #[cfg(feature = "sabotage")]
+            sabotage: crate::Sabotage::default(),
+        }
     }
 
     /// The address it answers to.
@@ -235,7 +246,16 @@ impl Target {
         self.write_cache
     }
 
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn sabotage(&mut self, sabotage: crate::Sabotage) {
+        self.sabotage = sabotage;
+    }
+
     fn admits(&self, mac: MacAddr) -> bool {
+        #[cfg(feature = "sabotage")]
+        if self.sabotage.mask_check {
+            return true;
+        }
         let on = |list: &[MacAddr]| list.is_empty() || list.contains(&mac);
         on(&self.options.allow) && on(&self.state.mask)
     }
