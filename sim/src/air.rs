@@ -12,6 +12,7 @@ use crate::chance::Chance;
 use crate::lag::Clock;
 use crate::station::{SegmentId, Station, StationId, Verdict, Way};
 use crate::trace::{Fate, Trace};
+use crate::watch::Watch;
 
 /// What a network did to frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub(crate) struct Air {
     pub(crate) stations: Vec<Station>,
     pub(crate) stats: NetStats,
     pub(crate) trace: Trace,
+    pub(crate) watch: Watch,
     chance: Chance,
     /// Frames on their way, the next to arrive on top.
     flights: BinaryHeap<Reverse<Flight>>,
@@ -69,6 +71,7 @@ impl Air {
             stations: Vec::new(),
             stats: NetStats::default(),
             trace: Trace::default(),
+            watch: Watch::default(),
             chance: Chance::new(seed),
             flights: BinaryHeap::new(),
             flown: 0,
@@ -220,7 +223,7 @@ impl Air {
         } else if station.is_deaf() {
             Fate::Unheard(to)
         } else {
-            station.take(frame);
+            station.take(self.now, frame);
             self.stats.delivered += 1;
             return;
         };

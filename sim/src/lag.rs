@@ -1,8 +1,9 @@
 //! Disks that take time on the clock of a network: [`Lag`], [`Clock`].
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bdev::{Backend, DeviceInfo, Done, Io, IoBuf, IoQueue, Submit};
@@ -11,17 +12,35 @@ use crate::Chance;
 
 /// The time of a network, for what cannot hold the network itself.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Arc<AtomicU64>);
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    now: AtomicU64,
+    /// When something is due at a disk.
+    dues: Mutex<BTreeSet<Duration>>,
+}
 
 impl Clock {
     /// The time.
     #[must_use]
     pub fn now(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+        Duration::from_nanos(self.0.now.load(Ordering::Relaxed))
+    }
+
+    /// When next something is due at a disk.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let (now, mut dues) = (self.now(), self.dues());
+        *dues = dues.split_off(&(now + Duration::from_nanos(1)));
+        dues.first().copied()
+    }
+
+    fn dues(&self) -> MutexGuard<'_, BTreeSet<Duration>> {
+        self.0.dues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set(&self, now: Duration) {
-        self.0.store(now.as_nanos() as u64, Ordering::Relaxed);
+        self.0.now.store(now.as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
@@ -76,6 +95,7 @@ impl<B: IoBuf> IoQueue<B> for LagQueue<B> {
             return Submit::Full(io);
         }
         let due = self.clock.now() + self.chance.time(self.time.0, self.time.1);
+        self.clock.dues().insert(due);
         let at = self.waiting.partition_point(|(other, _)| *other > due);
         self.waiting.insert(at, (due, io));
         Submit::Queued

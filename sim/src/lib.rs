@@ -8,7 +8,10 @@
 //!   a station, a `Link` like any other. A [tap](Network::tap) sees, changes, drops, delays or doubles what a station sends: so an honest
 //!   target is made to answer rubbish.
 //! * [`World`]: a network, the [`TargetHost`]s and [`Client`]s on it, and the clock. [`World::step`] goes to the next thing that happens.
-//! * [`Lag`]: a disk that takes its time, by the same clock.
+//! * [`Lag`]: a disk that takes its time, by the same clock. [`CrashDisk`]: one that forgets at a power cut. [`Store`]: a state file that
+//!   does.
+//! * [`Linux`]: the Linux driver's habits, beside the real initiator.
+//! * [`scenario`]: all of these together, from one seed, with an oracle.
 //! * [`seeds`]: which seeds a test runs with.
 //!
 //! ```
@@ -38,24 +41,39 @@
 mod air;
 mod chance;
 mod client;
+mod content;
+mod crash;
+mod files;
+mod history;
 mod lag;
+mod linux;
 mod network;
+mod product;
+pub mod scenario;
 mod seed;
 mod station;
+mod store;
 mod target;
 mod trace;
 mod wake;
+mod watch;
 mod weather;
 mod world;
 
 pub use air::NetStats;
 pub use chance::Chance;
 pub use client::{Client, ClientId};
+pub use content::{content, stamp_of};
+pub use crash::{CrashDisk, Trouble};
+pub use history::History;
 pub use lag::{Clock, Lag};
+pub use linux::{Linux, LinuxEnd, LinuxId};
 pub use network::{Network, SimLink};
 use seed::replay;
 pub use seed::seeds;
 pub use station::{SegmentId, StationId, Tap, Verdict, Way};
+pub use store::Store;
 pub use target::{DISK_POLL, Export, TargetHost};
+pub use watch::{Note, Passed, Power};
 pub use weather::Weather;
 pub use world::{HostId, World};

@@ -12,6 +12,7 @@ use bytes::BytesMut;
 
 use crate::air::Air;
 use crate::station::{SegmentId, Station, StationId, Tap, Way};
+use crate::watch::{Note, Passed, Power};
 use crate::{Clock, NetStats, Weather};
 
 /// Frames that one call of `recv` delivers at most.
@@ -48,7 +49,44 @@ impl Network {
         let mut air = self.air_mut();
         let station = &mut air.stations[id.0];
         station.listeners += 1;
-        SimLink { network: self.clone(), station: id, info: station.info }
+        let info = station.info;
+        SimLink {
+            network: self.clone(),
+            station: id,
+            info,
+            times: Vec::new(),
+            power: Power::default(),
+            round: (0, 0),
+        }
+    }
+
+    /// The same for a process that ends in the midst of what it does when `power` fails: nothing that it sends then leaves it.
+    #[must_use]
+    pub fn open_powered(&self, id: StationId, power: &Power) -> SimLink {
+        let mut link = self.open(id);
+        link.power = power.clone();
+        link
+    }
+
+    /// Lets what has arrived at a station lie, or shows it to the process again: a receive queue that is read late.
+    pub fn set_unread(&self, id: StationId, unread: bool) {
+        self.station(id).unread = unread;
+    }
+
+    /// Notes from now on what the process at a station takes and sends, for [`take_notes`](Self::take_notes).
+    pub fn watch(&self, id: StationId) {
+        self.station(id).watched = true;
+    }
+
+    /// What was noted at watched stations since this was last asked, in the order of its happening.
+    #[must_use]
+    pub fn take_notes(&self) -> Vec<Note> {
+        self.air_mut().watch.take()
+    }
+
+    /// A process begins a turn, by which its notes are told from those of the turn before.
+    pub(crate) fn begin_turn(&self) {
+        self.air_mut().watch.turn += 1;
     }
 
     /// Changes the weather of a segment.
@@ -142,7 +180,9 @@ impl Network {
 
     /// Whether frames wait for the process at a station.
     pub(crate) fn has_arrived(&self, id: StationId) -> bool {
-        !self.air().stations[id.0].arriving.is_empty()
+        let air = self.air();
+        let station = &air.stations[id.0];
+        !station.unread && !station.arriving.is_empty()
     }
 
     fn station(&self, id: StationId) -> RefMut<'_, Station> {
@@ -163,6 +203,11 @@ pub struct SimLink {
     network: Network,
     station: StationId,
     info: LinkInfo,
+    /// When the frames of the last burst arrived.
+    times: Vec<Duration>,
+    power: Power,
+    /// The turn, and how often this was read in it.
+    round: (u64, u64),
 }
 
 impl SimLink {
@@ -185,11 +230,26 @@ impl Link for SimLink {
     }
 
     fn recv(&mut self, rx: &mut Vec<BytesMut>) -> io::Result<()> {
-        let mut station = self.network.station(self.station);
+        let mut air = self.network.air_mut();
+        let Air { stations, watch, .. } = &mut *air;
+        let station = &mut stations[self.station.0];
         self.info = station.info;
-        let burst = station.arriving.len().min(BURST);
-        rx.extend(station.arriving.drain(..burst));
+        self.times.clear();
+        self.round =
+            if self.round.0 == watch.turn { (watch.turn, self.round.1 + 1) } else { (watch.turn, 0) };
+        let burst = if station.unread { 0 } else { station.arriving.len().min(BURST) };
+        for (time, frame) in station.arriving.drain(..burst) {
+            if station.watched {
+                watch.push(self.station, Passed::Taken { round: self.round.1, arrived: time }, &frame);
+            }
+            self.times.push(time);
+            rx.push(frame);
+        }
         Ok(())
+    }
+
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        times.extend(self.times.drain(..).map(Some));
     }
 
     fn send(&mut self, tx: &mut VecDeque<BytesMut>) -> io::Result<()> {
@@ -197,6 +257,12 @@ impl Link for SimLink {
         while !air.stations[self.station.0].blocked
             && let Some(frame) = tx.pop_front()
         {
+            if self.power.is_off() {
+                continue;
+            }
+            if air.stations[self.station.0].watched {
+                air.watch.push(self.station, Passed::Sent, &frame);
+            }
             air.transmit(self.station, frame);
         }
         Ok(())

@@ -58,7 +58,12 @@ pub(crate) struct Station {
     pub(crate) info: LinkInfo,
     pub(crate) weather: [Weather; 2],
     pub(crate) tap: Option<Tap>,
-    pub(crate) arriving: VecDeque<BytesMut>,
+    /// Frames that have arrived, and when.
+    pub(crate) arriving: VecDeque<(Duration, BytesMut)>,
+    /// What has arrived is not shown to the process for now.
+    pub(crate) unread: bool,
+    /// What the process takes and sends is noted.
+    pub(crate) watched: bool,
     /// Links that have it open.
     pub(crate) listeners: usize,
     /// It takes no frame to send for now.
@@ -73,6 +78,8 @@ impl Station {
             weather: [Weather::NONE; 2],
             tap: None,
             arriving: VecDeque::new(),
+            unread: false,
+            watched: false,
             listeners: 0,
             blocked: false,
         }
@@ -100,11 +107,11 @@ impl Station {
     }
 
     /// Takes a frame for the process.
-    pub(crate) fn take(&mut self, mut frame: BytesMut) {
+    pub(crate) fn take(&mut self, now: Duration, mut frame: BytesMut) {
         // A read lands in the frame of its request, so there must be room for the longest.
         let room = self.capacity();
         frame.reserve(room.saturating_sub(frame.len()));
-        self.arriving.push_back(frame);
+        self.arriving.push_back((now, frame));
     }
 
     /// Bytes that a frame needs room for.

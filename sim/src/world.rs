@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::chance::Chance;
 use crate::client::{Client, ClientId};
+use crate::linux::{Linux, LinuxId};
 use crate::target::{Export, TargetHost};
 use crate::{Network, SegmentId, StationId, replay};
 
@@ -26,6 +27,7 @@ pub struct World {
     seed: u64,
     targets: Vec<TargetHost>,
     clients: Vec<Client>,
+    linuxes: Vec<Linux>,
     steps_at_once: u32,
     reported: Cell<bool>,
 }
@@ -41,6 +43,7 @@ impl World {
             seed,
             targets: Vec::new(),
             clients: Vec::new(),
+            linuxes: Vec::new(),
             steps_at_once: 0,
             reported: Cell::new(false),
         }
@@ -54,7 +57,9 @@ impl World {
         exports: impl IntoIterator<Item = Export>,
     ) -> HostId {
         let stations = self.add_stations(segments, mtu);
-        self.targets.push(TargetHost::new(&self.net, &stations, exports.into_iter().collect()));
+        // Numbers of its own, so that what is stored draws none of those that the rest follows from.
+        let seed = self.seed ^ (self.targets.len() as u64 + 1) << 32;
+        self.targets.push(TargetHost::new(&self.net, &stations, exports.into_iter().collect(), seed));
         HostId(self.targets.len() - 1)
     }
 
@@ -63,6 +68,18 @@ impl World {
         let stations = self.add_stations(segments, mtu);
         self.clients.push(Client::new(&self.net, &stations, self.chance.number()));
         ClientId(self.clients.len() - 1)
+    }
+
+    /// Starts a machine with the Linux driver's habits, with an interface on each of `segments`.
+    pub fn add_linux(&mut self, segments: &[SegmentId], mtu: u32) -> LinuxId {
+        let stations = self.add_stations(segments, mtu);
+        self.linuxes.push(Linux::new(&self.net, &stations));
+        LinuxId(self.linuxes.len() - 1)
+    }
+
+    /// A machine with the Linux driver's habits.
+    pub fn linux(&mut self, id: LinuxId) -> &mut Linux {
+        &mut self.linuxes[id.0]
     }
 
     /// A target process.
@@ -75,14 +92,42 @@ impl World {
         &mut self.clients[id.0]
     }
 
+    /// A target that is not turned for being looked at.
+    pub(crate) fn target_unpoked(&mut self, id: HostId) -> &mut TargetHost {
+        &mut self.targets[id.0]
+    }
+
+    /// An initiator that is not turned for being looked at.
+    pub(crate) fn client_unpoked(&mut self, id: ClientId) -> &mut Client {
+        &mut self.clients[id.0]
+    }
+
+    /// A machine that is not turned for being looked at.
+    pub(crate) fn linux_unpoked(&mut self, id: LinuxId) -> &mut Linux {
+        &mut self.linuxes[id.0]
+    }
+
     /// Ends a target process at once. Its disks and its stored state stay.
     pub fn kill_target(&mut self, id: HostId) {
         self.targets[id.0].kill();
     }
 
     /// Starts a target process anew, ended or not, with its disks and its stored state.
+    ///
+    /// # Panics
+    ///
+    /// When the stored state cannot be used.
     pub fn restart_target(&mut self, id: HostId) {
-        self.targets[id.0].start(&self.net);
+        self.try_restart_target(id).expect("a state that can be used");
+    }
+
+    /// The same; it does not start when its stored state cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the state.
+    pub fn try_restart_target(&mut self, id: HostId) -> Result<(), String> {
+        self.targets[id.0].start(&self.net)
     }
 
     /// The time since the beginning.
@@ -99,7 +144,12 @@ impl World {
     pub fn step(&mut self) -> bool {
         let Some(at) = self.next() else { return false };
         self.steps_at_once = if at > self.now() { 0 } else { self.steps_at_once + 1 };
-        assert!(self.steps_at_once < STEPS_AT_ONCE, "no time passes any more\n{}", self.report());
+        assert!(
+            self.steps_at_once < STEPS_AT_ONCE,
+            "no time passes any more: {}\n{}",
+            self.who(),
+            self.report()
+        );
         self.net.advance(at);
         let now = Some(self.now());
         for target in &mut self.targets {
@@ -110,6 +160,11 @@ impl World {
         for client in &mut self.clients {
             if client.next(&self.net) == now {
                 client.turn(&self.net);
+            }
+        }
+        for linux in &mut self.linuxes {
+            if linux.next(&self.net) == now {
+                linux.turn(&self.net);
             }
         }
         true
@@ -140,6 +195,11 @@ impl World {
         self.net.advance(end);
     }
 
+    /// Prints nothing when there is a panic: somebody else does.
+    pub(crate) fn keep_quiet(&self) {
+        self.reported.set(true);
+    }
+
     /// The last frames, the figures, and the line that runs this again: what to read when something is wrong.
     #[must_use]
     pub fn report(&self) -> String {
@@ -148,11 +208,22 @@ impl World {
         format!("{trace}at {:?}, {stats:?}\nagain: {}", self.now(), replay(self.seed))
     }
 
+    /// Who has a reason to turn now.
+    fn who(&self) -> String {
+        let now = Some(self.now());
+        let is_due = |next: Option<Duration>| next <= now && next.is_some();
+        let targets: Vec<_> = self.targets.iter().map(|target| is_due(target.next(&self.net))).collect();
+        let clients: Vec<_> = self.clients.iter().map(|client| is_due(client.next(&self.net))).collect();
+        let linuxes: Vec<_> = self.linuxes.iter().map(|linux| is_due(linux.next(&self.net))).collect();
+        format!("targets {targets:?}, initiators {clients:?}, Linux {linuxes:?}")
+    }
+
     /// When the next thing happens.
-    fn next(&self) -> Option<Duration> {
+    pub(crate) fn next(&self) -> Option<Duration> {
         let targets = self.targets.iter().filter_map(|target| target.next(&self.net));
         let clients = self.clients.iter().filter_map(|client| client.next(&self.net));
-        targets.chain(clients).chain(self.net.next_arrival()).min()
+        let linuxes = self.linuxes.iter().filter_map(|linux| linux.next(&self.net));
+        targets.chain(clients).chain(linuxes).chain(self.net.next_arrival()).min()
     }
 
     fn add_stations(&mut self, segments: &[SegmentId], mtu: u32) -> Vec<StationId> {

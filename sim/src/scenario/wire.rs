@@ -1,0 +1,441 @@
+//! What a target owes those who ask it, judged where its processes take and send frames: [`Wire`].
+//!
+//! The order in which a process takes frames is the order in which overlapping requests must take effect, whoever sent them and whatever
+//! the network does; so each reply can be judged exactly. What was taken in one turn is put in the order of arrival over all links first,
+//! as the target does.
+
+use std::time::Duration;
+
+use aoe_target::State;
+use aoe_wire::{
+    Address, Arg, AtaArg, AtaCommand, ConfigCommand, ErrorCode, MacAddr, MaskCommand, MaskError, Packet,
+    ReserveCommand, SECTOR,
+};
+
+use crate::{History, Note, Passed, StationId, stamp_of};
+
+/// By how much a newer write must have arrived later for an older one to be dropped without an answer (protocol reference, rule 5).
+const MARGIN: Duration = Duration::from_millis(10);
+
+/// For how long writes are kept in mind for that.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// One export, seen from outside.
+pub(super) struct Wire {
+    address: Address,
+    stations: Vec<StationId>,
+    /// A reply to a write promises that it is durable.
+    durable: bool,
+    histories: Vec<History>,
+    asked: Vec<Asked>,
+    /// Settings in force from a number on, the first from 0.
+    settings: Vec<(u64, State)>,
+    /// What was to be stored since the last confirmed setting.
+    attempts: Vec<State>,
+    /// When writes of this life arrived, and where.
+    written: Vec<(Duration, u64, u64)>,
+    /// The latest flush that was answered well.
+    flushed: u64,
+    number: u64,
+    taken: Vec<Note>,
+    sent: Vec<Note>,
+    turn: u64,
+    /// The setting that was in force when the turn began.
+    known: usize,
+    pub(super) requests: u64,
+}
+
+/// A request that was taken.
+#[derive(Clone, Debug)]
+struct Asked {
+    from: MacAddr,
+    tag: u32,
+    number: u64,
+    arrived: Duration,
+    exact: bool,
+    /// A write that arrived enough later, with a sector in common, was taken before: it may be dropped.
+    late: bool,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Read {
+        lba: u64,
+        sectors: u64,
+    },
+    Write {
+        lba: u64,
+        sectors: u64,
+        durable: bool,
+    },
+    Flush,
+    /// IDENTIFY.
+    Identify,
+    Config {
+        change: bool,
+    },
+    Mask {
+        change: bool,
+    },
+    Reserve {
+        change: bool,
+    },
+}
+
+impl Wire {
+    pub(super) fn new(address: Address, stations: &[StationId], sectors: u64, durable: bool) -> Self {
+        Self {
+            address,
+            stations: stations.to_vec(),
+            durable,
+            histories: (0..sectors).map(|_| History::default()).collect(),
+            asked: Vec::new(),
+            settings: vec![(0, State::default())],
+            attempts: Vec::new(),
+            written: Vec::new(),
+            flushed: 0,
+            number: 1,
+            taken: Vec::new(),
+            sent: Vec::new(),
+            turn: 0,
+            known: 0,
+            requests: 0,
+        }
+    }
+
+    /// Takes note of a frame that passed at one of its stations.
+    pub(super) fn note(&mut self, note: &Note) -> Result<(), String> {
+        if !self.stations.contains(&note.station) {
+            return Ok(());
+        }
+        let mut result = Ok(());
+        if note.turn != self.turn {
+            result = self.judge();
+            self.turn = note.turn;
+        }
+        match note.passed {
+            Passed::Taken { .. } => self.taken.push(note.clone()),
+            Passed::Sent => self.sent.push(note.clone()),
+        }
+        result
+    }
+
+    /// Judges a turn: what was taken in it, then what was sent.
+    pub(super) fn judge(&mut self) -> Result<(), String> {
+        self.known = self.settings.len() - 1;
+        let mut taken = std::mem::take(&mut self.taken);
+        taken.sort_by_key(|note| match note.passed {
+            Passed::Taken { round, arrived } => (round, arrived),
+            Passed::Sent => (0, Duration::ZERO),
+        });
+        for note in &taken {
+            if let Passed::Taken { arrived, .. } = note.passed {
+                self.ask(arrived, &note.frame);
+            }
+        }
+        // Replies leave by one link after the other: what they tell of is judged in the order in which it must have happened. Settings come
+        // first, since the others are judged by them.
+        let (changes, others) = std::mem::take(&mut self.sent)
+            .into_iter()
+            .map(|note| note.frame)
+            .partition::<Vec<_>, _>(|frame| self.is_change(frame));
+        self.judge_replies(changes)?;
+        self.judge_replies(others)
+    }
+
+    fn judge_replies(&mut self, frames: Vec<Vec<u8>>) -> Result<(), String> {
+        let mut replies = Vec::new();
+        for frame in frames {
+            replies.extend(self.match_reply(&frame)?.map(|asked| (asked, frame)));
+        }
+        replies.sort_by_key(|(asked, _)| (asked.what.rank(), asked.number));
+        for (asked, frame) in &replies {
+            self.answered(asked, frame)
+                .map_err(|wrong| format!("{}: {wrong}, in the reply to {asked:?}", self.address))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a frame answers a change of settings.
+    fn is_change(&self, frame: &[u8]) -> bool {
+        let Ok(packet) = Packet::parse(frame) else { return false };
+        let (to, tag) = (packet.eth.dst, packet.aoe.tag.to_u32());
+        let fits = |asked: &Asked| asked.from == to && asked.tag == tag && asked.what.fits(&packet.arg);
+        packet.aoe.address() == self.address
+            && self.asked.iter().any(|asked| fits(asked) && asked.what.is_change())
+    }
+
+    /// The process ends, at once: what was not answered may have been done.
+    pub(super) fn ended(&mut self) -> Result<(), String> {
+        self.judge()?;
+        self.asked.clear();
+        self.written.clear();
+        self.flushed = 0;
+        Ok(())
+    }
+
+    /// The power fails.
+    pub(super) fn cut(&mut self) {
+        self.number += 1;
+        let number = self.number;
+        self.histories.iter_mut().for_each(|history| history.cut(number, |_| false));
+    }
+
+    /// A process starts with this as what was stored.
+    pub(super) fn started(&mut self, stored: State, attempts: Vec<State>) -> Result<(), String> {
+        self.attempts.extend(attempts);
+        let confirmed = self.setting(u64::MAX);
+        if stored != *confirmed && !self.attempts.contains(&stored) {
+            return Err(format!(
+                "{}: {confirmed:?} was confirmed, and after a restart it is {stored:?}",
+                self.address
+            ));
+        }
+        self.attempts.clear();
+        self.number += 1;
+        (self.settings, self.known) = (vec![(0, stored)], 0);
+        Ok(())
+    }
+
+    /// What was to be stored lately.
+    pub(super) fn attempted(&mut self, attempts: Vec<State>) {
+        self.attempts.extend(attempts);
+    }
+
+    /// What is on the disk in the end, when all has been quiet for a while; and nobody was forgotten.
+    pub(super) fn closed(&mut self, sector: impl Fn(u64) -> [u8; SECTOR]) -> Result<(), String> {
+        self.judge()?;
+        for asked in &self.asked {
+            if asked.exact && self.admits(asked) && !asked.late {
+                return Err(format!(
+                    "{}: taken at {:?} and never answered: {asked:?}",
+                    self.address, asked.arrived
+                ));
+            }
+        }
+        for lba in 0..self.histories.len() as u64 {
+            self.look(u64::MAX, lba, &sector(lba))
+                .map_err(|wrong| format!("{}: in the end, {wrong}", self.address))?;
+        }
+        Ok(())
+    }
+
+    fn setting(&self, number: u64) -> &State {
+        let at = self.settings.partition_point(|(since, _)| *since < number);
+        &self.settings[at.saturating_sub(1)].1
+    }
+
+    fn admits(&self, asked: &Asked) -> bool {
+        let mask = &self.setting(asked.number).mask;
+        mask.is_empty() || mask.contains(&asked.from)
+    }
+
+    /// Whether a write that arrived enough later, with a sector in common, was taken before. Takes note of one that is not late.
+    fn is_late(&mut self, arrived: Duration, what: &What) -> bool {
+        let What::Write { lba, sectors, .. } = *what else { return false };
+        let late = self
+            .written
+            .iter()
+            .any(|(other, from, to)| *other >= arrived + MARGIN && *from < lba + sectors && lba < *to);
+        if !late {
+            self.written.retain(|(other, ..)| *other + KEPT >= arrived);
+            self.written.push((arrived, lba, lba + sectors));
+        }
+        late
+    }
+
+    fn ask(&mut self, arrived: Duration, frame: &[u8]) {
+        let Ok(packet) = Packet::parse(frame) else { return };
+        let address = packet.aoe.address();
+        if packet.aoe.ver_flags.is_response() || !address.matches(self.address) {
+            return;
+        }
+        let what = match packet.arg {
+            Arg::Ata(arg, payload) => match ata(arg) {
+                Some(What::Write { lba, sectors, durable }) => {
+                    self.number += 1;
+                    for (lba, data) in (lba..lba + sectors).zip(payload.chunks(SECTOR)) {
+                        let stamp = data.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+                        if let Some(history) = self.histories.get_mut(lba as usize) {
+                            history.write(self.number, stamp);
+                        }
+                    }
+                    Some(What::Write { lba, sectors, durable })
+                }
+                what => what,
+            },
+            Arg::Config(arg, _) => Some(What::Config { change: arg.command() != ConfigCommand::READ }),
+            Arg::Mask(arg, _) => Some(What::Mask { change: arg.command == MaskCommand::EDIT }),
+            Arg::Reserve(arg, _) => Some(What::Reserve { change: arg.command != ReserveCommand::READ }),
+            Arg::Unknown(_) => None,
+        };
+        let Some(what) = what else { return };
+        if !matches!(what, What::Write { .. }) {
+            self.number += 1;
+        }
+        self.requests += 1;
+        let exact = !address.is_wildcard();
+        let (from, tag) = (packet.eth.src, packet.aoe.tag.to_u32());
+        let late = self.is_late(arrived, &what);
+        self.asked.push(Asked { from, tag, number: self.number, arrived, exact, late, what });
+    }
+
+    /// Finds what a reply answers, the oldest of its kind that may be answered. `None` for an advertisement, and for other targets' replies.
+    fn match_reply(&mut self, frame: &[u8]) -> Result<Option<Asked>, String> {
+        let Ok(packet) = Packet::parse(frame) else { return Ok(None) };
+        if packet.aoe.address() != self.address || !packet.aoe.ver_flags.is_response() {
+            return Ok(None);
+        }
+        let (to, tag) = (packet.eth.dst, packet.aoe.tag.to_u32());
+        let fits = |asked: &&Asked| asked.from == to && asked.tag == tag && asked.what.fits(&packet.arg);
+        let admitted = self.asked.iter().find(|asked| fits(asked) && self.admits(asked));
+        if admitted.is_none() && tag == 0 && matches!(packet.arg, Arg::Config(..)) {
+            return self.advertised(to).map(|()| None);
+        }
+        let Some(number) = admitted.or_else(|| self.asked.iter().find(fits)).map(|asked| asked.number) else {
+            return Err(format!("{}: a reply to nobody's request", self.address));
+        };
+        let at = self.asked.iter().position(|asked| asked.number == number);
+        Ok(at.map(|at| self.asked.remove(at)))
+    }
+
+    /// It is told that the target is there.
+    fn advertised(&self, to: MacAddr) -> Result<(), String> {
+        // It may have been told before what was set in this turn, or after.
+        let mut states =
+            self.attempts.iter().chain(self.settings[self.known..].iter().map(|(_, state)| state));
+        let lets_in = |state: &State| state.mask.is_empty() || state.mask.contains(&to);
+        match states.any(lets_in) {
+            true => Ok(()),
+            false => Err(format!("{}: masked out and told of the target: {to}", self.address)),
+        }
+    }
+
+    fn answered(&mut self, asked: &Asked, frame: &[u8]) -> Result<(), String> {
+        let Ok(packet) = Packet::parse(frame) else { return Err("it cannot be read".into()) };
+        if !self.admits(asked) {
+            return Err(format!("masked out by {:?} and served", self.setting(asked.number).mask));
+        }
+        let error = packet.aoe.ver_flags.is_error().then_some(packet.aoe.error);
+        let state = self.setting(asked.number);
+        let reserved = !state.reserve.is_empty() && !state.reserve.contains(&asked.from);
+        let refused = error == Some(ErrorCode::TARGET_RESERVED);
+        if matches!(asked.what, What::Read { .. } | What::Write { .. } | What::Flush) && refused != reserved {
+            return Err(format!("reserved for {:?}, and refused: {refused}", state.reserve));
+        }
+        if error.is_some() {
+            return Ok(());
+        }
+        match packet.arg {
+            Arg::Ata(arg, payload) if !arg.status().is_failure() => self.good(asked, payload),
+            Arg::Config(arg, payload) => {
+                let string = arg.string(payload).map_err(|error| error.to_string())?;
+                let next = State { config: string.to_vec().into(), ..state.clone() };
+                self.told(asked, next)
+            }
+            Arg::Mask(arg, payload) if arg.error == MaskError::NONE => {
+                let list = arg.directives(payload).map_err(|error| error.to_string())?;
+                let next = State { mask: list.iter().map(|entry| entry.mac).collect(), ..state.clone() };
+                self.told(asked, next)
+            }
+            Arg::Reserve(arg, payload) => {
+                let list = arg.macs(payload).map_err(|error| error.to_string())?;
+                let next = State { reserve: list.to_vec(), ..state.clone() };
+                self.told(asked, next)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A reply tells what is set.
+    fn told(&mut self, asked: &Asked, told: State) -> Result<(), String> {
+        let known = self.setting(asked.number);
+        if told == *known {
+            return Ok(());
+        }
+        if !asked.what.is_change() {
+            return Err(format!("{known:?} is set, and {told:?} is told"));
+        }
+        let stored = self.attempts.iter().position(|attempt| *attempt == told);
+        let Some(stored) = stored else { return Err(format!("{told:?} was confirmed and not stored")) };
+        self.attempts.drain(..=stored);
+        self.settings.push((asked.number, told));
+        Ok(())
+    }
+
+    /// A disk command was done.
+    fn good(&mut self, asked: &Asked, payload: &[u8]) -> Result<(), String> {
+        match asked.what {
+            What::Read { lba, sectors } => {
+                for (lba, data) in (lba..lba + sectors).zip(payload.chunks(SECTOR)) {
+                    self.look(asked.number, lba, data)?;
+                }
+            }
+            What::Write { lba, sectors, durable } => {
+                if asked.number < self.flushed {
+                    return Err("a flush that came later was answered before it".into());
+                }
+                for history in &mut self.histories[lba as usize..(lba + sectors) as usize] {
+                    history.acknowledged(asked.number, durable || self.durable);
+                }
+            }
+            What::Flush => {
+                self.flushed = self.flushed.max(asked.number);
+                self.histories.iter_mut().for_each(|history| history.flushed(asked.number));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, number: u64, lba: u64, data: &[u8]) -> Result<(), String> {
+        let Some(stamp) = stamp_of(data, lba) else {
+            return Err(format!("sector {lba} is torn, or another's"));
+        };
+        let Some(history) = self.histories.get_mut(lba as usize) else { return Ok(()) };
+        history.read(number, stamp).map_err(|allowed| {
+            format!("sector {lba} is of write {stamp:#x}, and may be of {allowed:#x?}, the latest first")
+        })
+    }
+}
+
+/// What an ATA command is to the oracle; `None` for those that move and promise nothing.
+fn ata(arg: &AtaArg) -> Option<What> {
+    let (lba, sectors) = (arg.lba.lba48(), u64::from(arg.sector_count));
+    match arg.command() {
+        AtaCommand::READ_SECTORS_EXT => Some(What::Read { lba, sectors }),
+        AtaCommand::WRITE_SECTORS_EXT => Some(What::Write { lba, sectors, durable: false }),
+        AtaCommand::WRITE_DMA_FUA_EXT => Some(What::Write { lba, sectors, durable: true }),
+        AtaCommand::FLUSH_CACHE | AtaCommand::FLUSH_CACHE_EXT => Some(What::Flush),
+        AtaCommand::IDENTIFY_DEVICE => Some(What::Identify),
+        _ => None,
+    }
+}
+
+impl What {
+    fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Config { change: true } | Self::Mask { change: true } | Self::Reserve { change: true }
+        )
+    }
+
+    /// In which order the replies of one turn are judged: what others depend on first.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Write { .. } => 0,
+            Self::Flush => 1,
+            _ => 2,
+        }
+    }
+
+    fn fits(&self, arg: &Arg<'_>) -> bool {
+        match self {
+            Self::Config { .. } => matches!(arg, Arg::Config(..)),
+            Self::Mask { .. } => matches!(arg, Arg::Mask(..)),
+            Self::Reserve { .. } => matches!(arg, Arg::Reserve(..)),
+            _ => matches!(arg, Arg::Ata(..)),
+        }
+    }
+}
