@@ -93,6 +93,7 @@ impl<F: Frame> Export<F> {
         stats: &mut ServerStats,
     ) {
         if self.change.is_some() {
+            self.shares.begin(source(&frame));
             self.held.push_back((arrival, frame));
             return;
         }
@@ -210,6 +211,7 @@ impl<F: Frame> Export<F> {
             while self.change.is_none()
                 && let Some((arrival, frame)) = self.held.pop_front()
             {
+                self.shares.end(source(&frame));
                 self.receive(arrival, frame, ports, stats);
             }
         }

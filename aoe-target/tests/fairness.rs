@@ -5,7 +5,7 @@ mod common;
 use aoe_target::bdev::testing::{Delay, Gate};
 use aoe_target::bdev::{Inline, MemDisk};
 use aoe_target::{MAX_REQUESTS, MacAddr, TargetOptions};
-use common::{HOST, OTHER, OWN, World, ata_from, tag};
+use common::{HOST, OTHER, OWN, World, ata_from, request, tag};
 
 /// Requests that the disk takes at a time.
 const DEPTH: usize = 64;
@@ -100,4 +100,19 @@ fn whoever_keeps_to_the_buffer_count_loses_nothing() {
     send(&mut world, OTHER, MODEST..MODEST + SHARE);
     assert_eq!(world.server.stats().over_share, 0);
     assert_eq!(drain(&mut world, &gate).len(), (700 + SHARE) as usize);
+}
+
+#[test]
+fn what_waits_for_a_change_of_settings_counts_as_well() {
+    let (mut world, gate) = gated(16);
+    // A write that takes its time, and a config string that is set after it.
+    world.send(0, &ata_from(HOST, 1, [0x41, 0, 1, 0x34], 0, &[7; 512]));
+    let _ = world.turn();
+    world.send(0, &request(HOST, 1, 2, &[0, 0, 0, 0, 0, 0x14, 0, 1, b'x']));
+    let _ = world.turn();
+    send(&mut world, HOST, 10..3_010);
+    send(&mut world, OTHER, MODEST..MODEST + 1);
+    assert!(world.server.stats().over_share > 2_000);
+    let order = drain(&mut world, &gate);
+    assert!(order.contains(&MODEST), "it was received");
 }

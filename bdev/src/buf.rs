@@ -125,9 +125,20 @@ impl AlignedBuf {
         assert!(align.is_power_of_two(), "alignment {align} is not a power of two");
         let stride = capacity.max(1).checked_next_multiple_of(align).unwrap_or(usize::MAX);
         let count = count.min(PAGE.saturating_sub(align) / stride);
-        let Some(mut page) = (count > 1).then(page::large).flatten() else { return Vec::new() };
-        drop(page.split_to(aligned_at.wrapping_neg() & (align - 1)));
-        (0..count).map(|_| Self { memory: page.split_to(stride), start: 0, capacity, len: 0 }).collect()
+        let mut bufs = Vec::new();
+        if count > 1
+            && bufs.try_reserve_exact(count).is_ok()
+            && let Some(mut page) = page::large()
+        {
+            drop(page.split_to(aligned_at.wrapping_neg() & (align - 1)));
+            bufs.extend((0..count).map(|_| Self {
+                memory: page.split_to(stride),
+                start: 0,
+                capacity,
+                len: 0,
+            }));
+        }
+        bufs
     }
 
     /// `memory` is `align` bytes longer than `capacity`.

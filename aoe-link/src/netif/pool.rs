@@ -24,7 +24,8 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool of at most `limit` frames that fit `mtu` and have byte 36 aligned to `align`.
     pub(crate) fn new(mtu: u32, align: usize, limit: usize) -> Self {
-        Self { free: Vec::new(), out: 0, limit, capacity: capacity(mtu), align, short: false }
+        // All at once: later there may be no memory for a longer list.
+        Self { free: Vec::with_capacity(limit), out: 0, limit, capacity: capacity(mtu), align, short: false }
     }
 
     /// From now on, frames that fit `mtu`.
@@ -43,7 +44,7 @@ impl Pool {
         }
         if self.free.is_empty() {
             let room = self.limit - self.out;
-            self.free = AlignedBuf::side_by_side(room, self.capacity, self.align, PAYLOAD);
+            self.free.extend(AlignedBuf::side_by_side(room, self.capacity, self.align, PAYLOAD));
         }
         let Some(mut frame) = self.free.pop().or_else(|| self.new_frame()) else {
             // Those that are out make do. With none out, nothing would come back: memory is asked for again.

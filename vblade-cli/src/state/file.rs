@@ -143,6 +143,10 @@ impl StateFile {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    // To open a pipe is to wait for who writes to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
     File::open(path)?.take(LONGEST).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -188,9 +192,14 @@ impl Files for System {
 
 /// Puts a file with `content` in the place of the old one: after a crash there is one of the two, whole.
 fn replace(place: &Place, content: &[u8]) -> io::Result<()> {
-    // A name of its own for each process: two may serve one file on two segments.
-    let temporary = place.file.with_extension(format!("{}.tmp", std::process::id()));
-    replace::replace(&System, &place.file, &temporary, content)
+    replace::replace(&System, &place.file, &temporary(&place.file), content)
+}
+
+/// A name beside `file`, of its own for each process: two may serve one file on two segments.
+fn temporary(file: &Path) -> PathBuf {
+    let mut name = file.to_owned().into_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    name.into()
 }
 
 #[cfg(test)]
@@ -287,13 +296,32 @@ mod tests {
         let mut save = state.clone().into_saver();
         save(&config("old")).expect("a stored state");
         // A directory in the way of the temporary file stops even root.
-        let temporary = path(&state).with_extension(format!("{}.tmp", std::process::id()));
+        let temporary = temporary(&path(&state));
         fs::create_dir(&temporary).expect("a directory");
         save(&config("new")).expect_err("no room for the new one");
         assert_eq!(state.load().expect("a state"), config("old"));
         fs::remove_dir(&temporary).expect("an empty directory");
         save(&config("new")).expect("a stored state");
         assert_eq!(state.load().expect("a state"), config("new"));
+    }
+
+    #[test]
+    fn files_that_are_written_at_the_same_time_are_not_mixed_up() {
+        let dir = temp();
+        let of = |disk: &str| temporary(&path(&state_file(&dir, disk)));
+        assert_ne!(of("disk"), of("other"), "of two disks at one address");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let dir = temp();
+        let state = state_file(&dir, "disk");
+        let file = path(&state);
+        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+            .expect("a pipe");
+        let error = state.load().expect_err("not usable").to_string();
+        assert!(error.contains("cannot be read"), "{error}");
     }
 
     #[test]
