@@ -37,7 +37,8 @@ use model::{Answer, Model, Port, Rules};
 
 /// Turns without an answer after which the server counts as wedged: more than any layer delays.
 const PATIENCE: usize = 10_000;
-const BUFFERS: u16 = 32;
+/// More than a server takes, so that nobody ever has more than its share: which frames are dropped then, the model does not know.
+const BUFFERS: u16 = 2048;
 const SHELF: u16 = 7;
 
 /// Runs a session to its end.
