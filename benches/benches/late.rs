@@ -29,13 +29,7 @@ fn group(c: &mut Criterion, name: &str, links: usize, timed: impl Fn(usize, Caro
         let mut server = benches::server(carousels, queue, Backend::<AlignedBuf>::info(&disk));
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::from_parameter(window), |b| {
-            b.iter_custom(|requests| {
-                let (start, mut replies) = (Instant::now(), 0);
-                while replies < requests {
-                    replies += server.turn(Duration::ZERO).expect("a carousel never breaks").sent as u64;
-                }
-                start.elapsed()
-            });
+            b.iter_custom(|requests| benches::time_of(&mut server, requests));
         });
     }
     group.finish();

@@ -10,7 +10,7 @@
 //!
 //! Each over one link and over four links of one disk, which share the window. Window 1 is the cost without the others.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aoe_target::bdev::{AlignedBuf, Backend, Inline, NullDisk};
 use bdev::testing::Delay;
@@ -41,13 +41,7 @@ fn group(c: &mut Criterion, name: &str, request: Request) {
             let mut server = benches::server(carousels, queue, Backend::<AlignedBuf>::info(&disk));
             group.throughput(Throughput::Elements(1));
             group.bench_function(BenchmarkId::from_parameter(window), |b| {
-                b.iter_custom(|requests| {
-                    let (start, mut replies) = (Instant::now(), 0);
-                    while replies < requests {
-                        replies += server.turn(Duration::ZERO).expect("a carousel never breaks").sent as u64;
-                    }
-                    start.elapsed()
-                });
+                b.iter_custom(|requests| benches::time_of(&mut server, requests));
             });
         }
         group.finish();

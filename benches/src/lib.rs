@@ -21,7 +21,7 @@
 //! assert_eq!(frame.len(), 60);
 //! ```
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aoe_target::bdev::IoQueue;
 use aoe_target::{Address, DeviceInfo, Link, MacAddr, Server, State, Target, TargetOptions};
@@ -110,4 +110,14 @@ pub fn server<L: Link>(
     // The first turn advertises.
     let _ = server.turn(Duration::ZERO).expect("these links never break");
     server
+}
+
+/// How long a server whose links never run dry takes for so many replies.
+#[must_use]
+pub fn time_of<L: Link>(server: &mut Server<L>, replies: u64) -> Duration {
+    let (start, mut sent) = (Instant::now(), 0);
+    while sent < replies {
+        sent += server.turn(Duration::ZERO).expect("these links never break").sent as u64;
+    }
+    start.elapsed()
 }
