@@ -1,28 +1,9 @@
 //! `vblade`: exports a file or block device over ATA over Ethernet.
 //!
-//! The way of a start: [`cli`] is what was typed, [`options`] and [`source`] what it means; [`stack`] checks the file, the [`link`]s are opened, [`claim`]
-//! and [`probe`] ask whether the address is free here and elsewhere; only then the disk is [locked](lock) and opened for writing,
-//! [`privileges`] are given up, the [`sandbox`] is entered, and [`serve`] begins. [`state`] keeps what initiators set, [`report`] says what goes on. Whatever ends
-//! the program otherwise than asked is an [`error`].
-#![deny(unsafe_code)]
-
-mod claim;
-mod cli;
-mod error;
-mod link;
-mod lock;
-mod options;
-mod privileges;
-mod probe;
-mod report;
-#[cfg(target_os = "linux")]
-mod sandbox;
-mod sentence;
-mod serve;
-mod source;
-mod stack;
-mod state;
-mod wait;
+//! The way of a start: `cli` is what was typed, `options` and `source` what it means; `stack` checks the file, the links are opened, `claim`
+//! and `probe` ask whether the address is free here and elsewhere; only then the disk is locked (`lock`) and opened for writing,
+//! `privileges` are given up, the `sandbox` is entered, and `serve` begins. `state` keeps what initiators set, `report` says what goes on.
+//! Whatever ends the program otherwise than asked is an `error`.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,14 +19,19 @@ use crate::cli::Cli;
 use crate::error::Error;
 use crate::link::NetLink;
 use crate::options::Export;
+#[cfg(target_os = "linux")]
+use crate::sandbox;
 use crate::stack::Stack;
 use crate::state::{Environment, StateFile};
 use crate::wait::Signals;
+use crate::{privileges, probe, report, serve};
 
 /// How long requests that were taken may last after the signal to end.
 const GRACE: Duration = Duration::from_secs(10);
 
-fn main() -> ExitCode {
+/// Runs the command: what `main` is.
+#[must_use]
+pub fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
