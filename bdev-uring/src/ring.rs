@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 use std::{io, mem, thread};
 
-use io_uring::squeue::Entry;
+use io_uring::register::Restriction;
+use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, Fd, Fixed, FsyncFlags};
 use io_uring::{Builder, EnterFlags, IoUring, Probe, opcode};
 
@@ -245,11 +246,15 @@ impl Setup {
         // Linux 5.19: completions do not interrupt the thread, and a flag tells that some wait for it. Not with deferred task work
         // (6.1), which makes nobody's poll of the ring wake up.
         let mut best = IoUring::builder();
-        best.setup_submit_all().setup_coop_taskrun().setup_taskrun_flag();
-        let uring = match self.build_from(best) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.build_from(IoUring::builder())?,
-            result => result?,
-        };
+        best.setup_submit_all().setup_coop_taskrun().setup_taskrun_flag().setup_r_disabled();
+        match self.build_from(best).and_then(|uring| restrict(&uring).map(|()| uring)) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.build_from(IoUring::builder()),
+            result => result,
+        }
+    }
+
+    fn build_from(&self, mut builder: Builder) -> io::Result<IoUring> {
+        let uring = builder.setup_cqsize(self.completions).setup_clamp().build(self.entries)?;
         let mut probe = Probe::new();
         uring.submitter().register_probe(&mut probe)?;
         let needed = [opcode::Read::CODE, opcode::Write::CODE, opcode::Readv::CODE, opcode::Writev::CODE];
@@ -259,10 +264,31 @@ impl Setup {
         uring.submitter().register_files(&self.files)?;
         Ok(uring)
     }
+}
 
-    fn build_from(&self, mut builder: Builder) -> io::Result<IoUring> {
-        builder.setup_cqsize(self.completions).setup_clamp().build(self.entries)
-    }
+/// What a ring may be asked for from now on, which is what this crate asks for. A ring makes its requests past the seccomp filter of a process.
+const REQUESTS: [u8; 7] = [
+    opcode::Read::CODE,
+    opcode::Write::CODE,
+    opcode::Readv::CODE,
+    opcode::Writev::CODE,
+    opcode::Fsync::CODE,
+    opcode::PollAdd::CODE,
+    opcode::AsyncCancel2::CODE,
+];
+
+/// `IORING_UNREGISTER_FILES`.
+const UNREGISTER_FILES: u8 = 3;
+
+/// Limits a ring that is set up but disabled to [`REQUESTS`], and enables it.
+fn restrict(uring: &IoUring) -> io::Result<()> {
+    let others = [
+        Restriction::sqe_flags_allowed(Flags::FIXED_FILE.bits()),
+        Restriction::register_op(UNREGISTER_FILES),
+    ];
+    let mut list: Vec<_> = REQUESTS.map(Restriction::sqe_op).into_iter().chain(others).collect();
+    uring.submitter().register_restrictions(&mut list)?;
+    uring.submitter().register_enable_rings()
 }
 
 fn is_passing(error: &io::Error) -> bool {

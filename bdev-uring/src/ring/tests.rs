@@ -3,7 +3,8 @@
 use std::io::{PipeReader, PipeWriter, Write as _, pipe};
 use std::sync::mpsc;
 
-use io_uring::opcode::Read;
+use io_uring::opcode::{OpenAt, Read};
+use io_uring::types::Fd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
@@ -80,4 +81,15 @@ fn at_the_end_what_would_never_end_by_itself_is_cancelled() {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || tell.send(ring.finish()));
     assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(true));
+}
+
+#[test]
+fn a_ring_opens_no_file() {
+    let (mut ring, ..) = ring();
+    let open = OpenAt::new(Fd(libc::AT_FDCWD), c"/dev/null".as_ptr()).flags(libc::O_RDONLY).build();
+    // SAFETY: the name is there for good.
+    unsafe { ring.transfer(4, open) };
+    ring.submit().unwrap();
+    assert!(is_readable(&ring, 20));
+    assert_eq!(ring.next(), Some(Event::Transfer { name: 4, result: -libc::EACCES }));
 }
