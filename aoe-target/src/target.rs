@@ -4,53 +4,25 @@
 //! comes back through [`Target::finish`]; what changes stored state comes back through [`Target::change`]. The reply is made in the
 //! request's own buffer.
 
+mod count;
+mod judge;
+mod options;
+
 use std::io;
 use std::ops::Range;
 
 use aoe_wire::{
-    ATA_HEADER_LEN, Address, Arg, ArgMut, AtaError, CONFIG_HEADER_LEN, Command, ConfigCommand,
-    ETH_HEADER_LEN, ErrorCode, MacAddr, MaskCommand, Packet, PacketMut, ReserveCommand, SECTOR, VerFlags,
-    max_mask_entries, max_reserve_entries, max_sectors_advertised, max_sectors_fitting,
+    ATA_HEADER_LEN, Address, ArgMut, AtaError, ErrorCode, MacAddr, Packet, PacketMut, SECTOR,
+    max_sectors_advertised, max_sectors_fitting,
 };
 use bdev::{DeviceInfo, Done, Extent, Features, Io, Op};
 
-use crate::ata::{self, Begin};
-use crate::query::{self, Query};
+use crate::ata;
 use crate::reply::{self, Reply};
-use crate::{Frame, Identity, LinkInfo, State, Stats, head, mask, reserve};
+use crate::target::judge::Plan;
+use crate::{Frame, LinkInfo, State, Stats, head};
 
-/// Settings of a target that do not change while it runs.
-#[derive(Clone, Debug)]
-pub struct TargetOptions {
-    /// The address it answers to; no wildcard, see [`Address::owned`].
-    pub address: Address,
-    /// Names for IDENTIFY DEVICE.
-    pub identity: Identity,
-    /// Requests that initiators may have outstanding, as advertised; at least 2, or Linux does not attach.
-    pub buffer_count: u16,
-    /// Advertise a multiple of 8 sectors where the MTU allows 8 or more, so that Linux sends requests aligned to 4 KiB.
-    pub sector_align: bool,
-    /// The only initiators that are answered; empty is all. Unlike the mask list, no initiator can change it.
-    pub allow: Vec<MacAddr>,
-    /// Whether a reply to a write may be sent while the data is in a volatile cache. Without it every write is made durable first.
-    /// Initiators turn this on and off by SET FEATURES.
-    pub write_cache: bool,
-}
-
-impl TargetOptions {
-    /// The settings of the classic vblade, but for the write cache, which is off: the Linux driver never sends a flush.
-    #[must_use]
-    pub fn new(address: Address) -> Self {
-        Self {
-            address,
-            identity: Identity::of_address(address),
-            buffer_count: 16,
-            sector_align: false,
-            allow: Vec::new(),
-            write_cache: false,
-        }
-    }
-}
+pub use options::TargetOptions;
 
 /// What to do with a frame after [`Target::handle`], [`Target::finish`] or [`Target::change`].
 #[derive(Debug)]
@@ -251,157 +223,6 @@ impl Target {
         self.sabotage = sabotage;
     }
 
-    fn admits(&self, mac: MacAddr) -> bool {
-        #[cfg(feature = "sabotage")]
-        if self.sabotage.mask_check {
-            return true;
-        }
-        let on = |list: &[MacAddr]| list.is_empty() || list.contains(&mac);
-        on(&self.options.allow) && on(&self.state.mask)
-    }
-
-    /// The plan for a frame of `len` bytes that begins with `head`, or `None` for no answer. `fits` is how many sectors a reply in
-    /// the same frame can carry.
-    fn judge(&mut self, link: &LinkInfo, head: &[u8], len: usize, fits: u8) -> Option<Plan> {
-        let packet = Packet::parse_headers(head).ok()?;
-        let (eth, aoe) = (packet.eth, packet.aoe);
-        let addressed = eth.dst == link.mac || eth.dst.is_broadcast();
-        // On a loopback interface every address is zero.
-        let sender = !eth.src.is_multicast() && (!eth.src.is_zero() || link.mac.is_zero());
-        let ours = aoe.address().matches(self.options.address);
-        if aoe.ver_flags.is_response() || !addressed || !sender || !ours || !self.admits(eth.src) {
-            return None;
-        }
-        let wildcard = aoe.address().is_wildcard();
-        let plan = if aoe.ver_flags.version() != VerFlags::VERSION {
-            Plan::refuse(ErrorCode::UNSUPPORTED_VERSION)
-        } else if aoe.command.0 > Command::RESERVE.0 {
-            Plan::refuse(ErrorCode::UNRECOGNISED_COMMAND)
-        } else {
-            let packet = Packet::parse(head).ok()?;
-            self.plan(&packet, len, fits, wildcard)?
-        };
-        // Nobody is told of a failure when a whole segment was asked.
-        match plan {
-            Plan::Reply(reply) if wildcard && reply.is_failure() => None,
-            plan => Some(plan),
-        }
-    }
-
-    fn plan(&mut self, packet: &Packet<'_>, len: usize, fits: u8, wildcard: bool) -> Option<Plan> {
-        let plan = match packet.arg {
-            Arg::Ata(arg, payload) => {
-                match ata::begin(arg, payload, len - ATA_HEADER_LEN, fits, &self.disk) {
-                    Begin::Identify => Plan::Reply(Reply::Identify),
-                    _ if wildcard => return None,
-                    _ if !reserve::admits(&self.state.reserve, packet.eth.src) => {
-                        Plan::refuse(ErrorCode::TARGET_RESERVED)
-                    }
-                    Begin::Good { count } => Plan::Reply(Reply::AtaGood { count }),
-                    Begin::Fail(error) => Plan::Reply(Reply::AtaFailed(error)),
-                    Begin::Refuse(code) => Plan::refuse(code),
-                    Begin::Submit { op, extent, reach } => Plan::Submit { op, extent, reach },
-                    Begin::Flush => self.plan_flush(),
-                    Begin::WriteCache { on } => {
-                        self.write_cache = on;
-                        self.plan_flush()
-                    }
-                }
-            }
-            Arg::Config(arg, payload) => match query::query(arg, payload, &self.state.config) {
-                Query::Reply => Plan::Reply(Reply::Config),
-                Query::Quiet => return None,
-                Query::Refuse(code) => Plan::refuse(code),
-                Query::Change if wildcard && arg.command() != ConfigCommand::SET => return None,
-                Query::Change => Plan::Change,
-            },
-            Arg::Mask(arg, _) => match arg.command {
-                MaskCommand::READ => Plan::Reply(Reply::Mask),
-                MaskCommand::EDIT if wildcard => return None,
-                MaskCommand::EDIT => Plan::Change,
-                _ => Plan::refuse(ErrorCode::BAD_ARGUMENT),
-            },
-            Arg::Reserve(arg, _) => match arg.command {
-                ReserveCommand::READ => Plan::Reply(Reply::Reserve),
-                ReserveCommand::SET | ReserveCommand::FORCE if wildcard => return None,
-                ReserveCommand::SET | ReserveCommand::FORCE => Plan::Change,
-                _ => Plan::refuse(ErrorCode::BAD_ARGUMENT),
-            },
-            Arg::Unknown(_) => Plan::refuse(ErrorCode::UNRECOGNISED_COMMAND),
-        };
-        Some(plan)
-    }
-
-    fn plan_flush(&self) -> Plan {
-        // The kernel tells of a lost page once; what was lost stays lost until the export is opened anew.
-        if self.flush_failed {
-            return Plan::Reply(Reply::AtaFailed(AtaError::ABRT));
-        }
-        Plan::Submit { op: Op::Flush, extent: Extent::default(), reach: 0..0 }
-    }
-
-    /// The state after the change that `packet` asks for, and the reply to it.
-    fn changed(&self, link: &LinkInfo, packet: &Packet<'_>) -> (State, Reply) {
-        let mut next = self.state.clone();
-        let mtu = link.mtu as usize;
-        let reply = match packet.arg {
-            Arg::Config(arg, payload) => {
-                let longest = (mtu + ETH_HEADER_LEN).saturating_sub(CONFIG_HEADER_LEN);
-                query::set(arg, payload, &self.state.config, longest).map(|config| {
-                    next.config = config;
-                    Reply::Config
-                })
-            }
-            Arg::Mask(arg, payload) => match arg.directives(payload) {
-                Ok(directives) => {
-                    let edited = mask::edit(&mut next.mask, directives, max_mask_entries(mtu).into());
-                    Ok(edited.map_or_else(Reply::MaskStopped, |()| Reply::Mask))
-                }
-                Err(_) => Err(ErrorCode::BAD_ARGUMENT),
-            },
-            Arg::Reserve(arg, payload) => {
-                let limit = max_reserve_entries(mtu).into();
-                reserve::set(arg, payload, &self.state.reserve, packet.eth.src, limit).map(|holders| {
-                    next.reserve = holders;
-                    Reply::Reserve
-                })
-            }
-            Arg::Ata(..) | Arg::Unknown(_) => Err(ErrorCode::UNRECOGNISED_COMMAND),
-        };
-        (next, reply.unwrap_or_else(Reply::Refused))
-    }
-
-    /// Takes back a write that [`handle`](Self::handle) let pass, and that is not executed because a newer one was. It gets no answer:
-    /// its sender has sent it again long ago, or waits for nothing any more.
-    pub(crate) fn drop_late<F>(&mut self, io: Io<F>) -> F {
-        let stats = &mut self.stats;
-        (stats.requests, stats.ignored) = (stats.requests - 1, stats.ignored + 1);
-        stats.late_writes += 1;
-        match io.op() {
-            Op::Write { .. } => {
-                stats.writes -= 1;
-                stats.sectors_written -= u64::from(io.extent().sectors);
-            }
-            _ => stats.trims -= 1,
-        }
-        io.abandon().into_buf()
-    }
-
-    fn count_submitted(&mut self, op: Op, extent: Extent) {
-        match op {
-            Op::Read => {
-                self.stats.reads += 1;
-                self.stats.sectors_read += u64::from(extent.sectors);
-            }
-            Op::Write { .. } => {
-                self.stats.writes += 1;
-                self.stats.sectors_written += u64::from(extent.sectors);
-            }
-            Op::Flush => self.stats.flushes += 1,
-            Op::Discard | Op::WriteZeroes => self.stats.trims += 1,
-        }
-    }
-
     fn reply<F: Frame>(&mut self, link: &LinkInfo, frame: F, reply: Reply) -> Step<F> {
         self.stats.replies += 1;
         match reply {
@@ -410,19 +231,6 @@ impl Target {
             _ => {}
         }
         Step::Reply(reply::write(frame, link, self, reply))
-    }
-}
-
-/// What becomes of a request.
-enum Plan {
-    Reply(Reply),
-    Submit { op: Op, extent: Extent, reach: Range<u64> },
-    Change,
-}
-
-impl Plan {
-    fn refuse(code: ErrorCode) -> Self {
-        Self::Reply(Reply::Refused(code))
     }
 }
 

@@ -1,0 +1,38 @@
+//! What an operator sets about a target.
+
+use aoe_wire::{Address, MacAddr};
+
+use crate::Identity;
+
+/// Settings of a target that do not change while it runs.
+#[derive(Clone, Debug)]
+pub struct TargetOptions {
+    /// The address it answers to; no wildcard, see [`Address::owned`].
+    pub address: Address,
+    /// Names for IDENTIFY DEVICE.
+    pub identity: Identity,
+    /// Requests that initiators may have outstanding, as advertised; at least 2, or Linux does not attach.
+    pub buffer_count: u16,
+    /// Advertise a multiple of 8 sectors where the MTU allows 8 or more, so that Linux sends requests aligned to 4 KiB.
+    pub sector_align: bool,
+    /// The only initiators that are answered; empty is all. Unlike the mask list, no initiator can change it.
+    pub allow: Vec<MacAddr>,
+    /// Whether a reply to a write may be sent while the data is in a volatile cache. Without it every write is made durable first.
+    /// Initiators turn this on and off by SET FEATURES.
+    pub write_cache: bool,
+}
+
+impl TargetOptions {
+    /// The settings of the classic vblade, but for the write cache, which is off: the Linux driver never sends a flush.
+    #[must_use]
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            identity: Identity::of_address(address),
+            buffer_count: 16,
+            sector_align: false,
+            allow: Vec::new(),
+            write_cache: false,
+        }
+    }
+}
