@@ -56,13 +56,8 @@ fn line(text: &mut String, name: &str, value: &str) {
 
 pub(super) fn decode(bytes: &[u8], key: &Key) -> Result<State, DecodeError> {
     let text = str::from_utf8(bytes).map_err(|_| DecodeError::Damaged)?;
-    let version = text
-        .strip_prefix(MAGIC)
-        .and_then(|rest| rest.lines().next())
-        .and_then(|version| version.parse().ok());
-    if let Some(version @ VERSION..) = version
-        && version != VERSION
-    {
+    let version = text.strip_prefix(MAGIC).and_then(|rest| rest.lines().next()).and_then(number);
+    if let Some(version) = version.filter(|version| *version > VERSION) {
         return Err(DecodeError::Newer(version));
     }
     let (found, state) = parse(text).ok_or(DecodeError::Damaged)?;
@@ -71,6 +66,12 @@ pub(super) fn decode(bytes: &[u8], key: &Key) -> Result<State, DecodeError> {
         return Err(DecodeError::Damaged);
     }
     if found == *key { Ok(state) } else { Err(DecodeError::Foreign(found)) }
+}
+
+/// A number of any length; one that is beyond counting is the largest.
+fn number(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().unwrap_or(u32::MAX))
 }
 
 fn parse(text: &str) -> Option<(Key, State)> {
@@ -187,6 +188,12 @@ mod tests {
     #[test]
     fn a_newer_version_is_told_from_damage() {
         assert_eq!(decode(b"vblade state 2\nanything\xc3\xa9", &key()), Err(DecodeError::Newer(2)));
+        let long = decode(b"vblade state 99999999999999999999\n", &key());
+        assert_eq!(long, Err(DecodeError::Newer(u32::MAX)));
+        for none in ["", "-2", "+2", "2x"] {
+            let text = format!("vblade state {none}\n");
+            assert_eq!(decode(text.as_bytes(), &key()), Err(DecodeError::Damaged), "{none:?}");
+        }
         assert_eq!(decode(b"vblade state 0\n", &key()), Err(DecodeError::Damaged));
         assert_eq!(decode(b"", &key()), Err(DecodeError::Damaged));
     }
