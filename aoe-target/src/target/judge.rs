@@ -34,7 +34,7 @@ impl Target {
             return true;
         }
         let on = |list: &[MacAddr]| list.is_empty() || list.contains(&mac);
-        on(&self.options.allow) && on(&self.state.mask)
+        !self.options.deny.contains(&mac) && on(&self.options.allow) && on(&self.state.mask)
     }
 
     /// The plan for a frame of `len` bytes that begins with `head`, or `None` for no answer. `fits` is how many sectors a reply in
@@ -90,18 +90,19 @@ impl Target {
                 Query::Quiet => return None,
                 Query::Refuse(code) => Plan::refuse(code),
                 Query::Change if wildcard && arg.command() != ConfigCommand::SET => return None,
+                Query::Change if self.options.lock_config => Plan::refuse(ErrorCode::BAD_ARGUMENT),
                 Query::Change => Plan::Change,
             },
             Arg::Mask(arg, _) => match arg.command {
                 MaskCommand::READ => Plan::Reply(Reply::Mask),
                 MaskCommand::EDIT if wildcard => return None,
-                MaskCommand::EDIT => Plan::Change,
+                MaskCommand::EDIT if !self.options.lock_mask => Plan::Change,
                 _ => Plan::refuse(ErrorCode::BAD_ARGUMENT),
             },
             Arg::Reserve(arg, _) => match arg.command {
                 ReserveCommand::READ => Plan::Reply(Reply::Reserve),
                 ReserveCommand::SET | ReserveCommand::FORCE if wildcard => return None,
-                ReserveCommand::SET | ReserveCommand::FORCE => Plan::Change,
+                ReserveCommand::SET | ReserveCommand::FORCE if !self.options.lock_reserve => Plan::Change,
                 _ => Plan::refuse(ErrorCode::BAD_ARGUMENT),
             },
             Arg::Unknown(_) => Plan::refuse(ErrorCode::UNRECOGNISED_COMMAND),

@@ -4,7 +4,7 @@ use aoe_wire::{Address, MacAddr};
 
 use crate::Identity;
 
-/// Settings of a target that do not change while it runs.
+/// Settings of a target. No initiator can change them; [`Server::set_options`](crate::Server::set_options) can, but for the address.
 #[derive(Clone, Debug)]
 pub struct TargetOptions {
     /// The address it answers to; no wildcard, see [`Address::owned`].
@@ -17,6 +17,15 @@ pub struct TargetOptions {
     pub sector_align: bool,
     /// The only initiators that are answered; empty is all. Unlike the mask list, no initiator can change it.
     pub allow: Vec<MacAddr>,
+    /// Initiators that are not answered, also where they are on `allow` or on the mask list.
+    pub deny: Vec<MacAddr>,
+    /// Initiators may read the config string and not write it: a set and a force set are answered with error 2, bad argument, as what
+    /// cannot be carried out (AoEr11 §3.2).
+    pub lock_config: bool,
+    /// The same for the mask list: edits are answered with error 2 (AoEr11 §3.3).
+    pub lock_mask: bool,
+    /// The same for the reservation: a set and a force set, which release it too, are answered with error 2 (AoEr11 §3.4).
+    pub lock_reserve: bool,
     /// Whether a reply to a write may be sent while the data is in a volatile cache. Without it every write is made durable first.
     /// Initiators turn this on and off by SET FEATURES.
     pub write_cache: bool,
@@ -32,6 +41,10 @@ impl TargetOptions {
             buffer_count: 16,
             sector_align: false,
             allow: Vec::new(),
+            deny: Vec::new(),
+            lock_config: false,
+            lock_mask: false,
+            lock_reserve: false,
             write_cache: false,
         }
     }
