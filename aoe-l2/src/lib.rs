@@ -72,6 +72,8 @@ pub struct LinkInfo {
 /// A way to move frames, used by one thread. Never waits.
 ///
 /// Every frame that a link gave out comes back to it, through [`send`](Self::send) or [`recycle`](Self::recycle): a pool may count on it.
+/// Only when a link is taken away from its engine, frames with requests in flight stay behind, and are dropped later, perhaps after the
+/// link itself.
 ///
 /// A link survives what links go through: an interface that goes down or away, full queues, a changed MTU or address. These are seen in
 /// [`info`](Self::info) and in the link's own counters, not as errors. An error means that the link can never work again.

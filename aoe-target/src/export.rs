@@ -25,6 +25,8 @@ pub(crate) struct Export<F> {
     pub(crate) target: Target,
     /// Whether the server's list of busy exports has this one.
     pub(crate) busy: bool,
+    /// Whether it gets no more frames, and is dropped when those that it has are answered.
+    pub(crate) leaving: bool,
     queue: Box<dyn IoQueue<F>>,
     save: SaveState,
     inflight: Inflight<F>,
@@ -44,11 +46,11 @@ pub(crate) struct Export<F> {
 }
 
 impl<F: Frame> Export<F> {
-    /// `links` is how many links it is served on.
-    pub(crate) fn new(target: Target, queue: Box<dyn IoQueue<F>>, save: SaveState, links: usize) -> Self {
+    pub(crate) fn new(target: Target, queue: Box<dyn IoQueue<F>>, save: SaveState) -> Self {
         Self {
             target,
             busy: false,
+            leaving: false,
             queue,
             save,
             inflight: Inflight::new(),
@@ -58,7 +60,7 @@ impl<F: Frame> Export<F> {
             done: Vec::new(),
             change: None,
             held: VecDeque::new(),
-            late: (links > 1).then(Late::default),
+            late: None,
             #[cfg(feature = "sabotage")]
             sabotage: crate::Sabotage::default(),
         }
@@ -99,10 +101,10 @@ impl<F: Frame> Export<F> {
         }
         let at = arrival.link;
         match self.target.handle(&ports[at].info, frame) {
-            Step::Ignore(frame) => ports[at].link.recycle(frame),
+            Step::Ignore(frame) => ports[at].recycle(frame),
             Step::Reply(frame) => ports[at].tx.push_back(frame),
             Step::Submit { io, reach } if self.is_late(arrival, &io, &reach) => {
-                ports[at].link.recycle(self.target.drop_late(io));
+                ports[at].recycle(self.target.drop_late(io));
             }
             Step::Submit { io, reach } => {
                 let source = source(io.buf());
@@ -118,6 +120,30 @@ impl<F: Frame> Export<F> {
             Step::Change(frame) => {
                 self.change = Some((at, frame));
                 self.settle(ports, stats);
+            }
+        }
+    }
+
+    /// It is served on several links from now on, so that a frame may be overtaken.
+    pub(crate) fn watch_for_late(&mut self) {
+        self.late.get_or_insert_default();
+    }
+
+    /// Whether a request that came by link number `at` was taken and not answered.
+    pub(crate) fn has_from(&self, at: usize) -> bool {
+        let held = self.held.iter().any(|(arrival, _)| arrival.link == at);
+        held || self.change.as_ref().is_some_and(|(from, _)| *from == at) || self.inflight.has_from(at)
+    }
+
+    /// Gives those frames of link number `at` back to it that wait to be judged.
+    pub(crate) fn give_back<L: Link<Frame = F>>(&mut self, at: usize, link: &mut L) {
+        for _ in 0..self.held.len() {
+            match self.held.pop_front() {
+                Some((arrival, frame)) if arrival.link == at => {
+                    self.shares.end(source(&frame));
+                    link.recycle(frame);
+                }
+                other => self.held.extend(other),
             }
         }
     }
@@ -190,7 +216,7 @@ impl<F: Frame> Export<F> {
                 return;
             }
             Step::Reply(frame) => port.tx.push_back(frame),
-            Step::Ignore(frame) | Step::Change(frame) => port.link.recycle(frame),
+            Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
         }
         self.shares.end(source);
         self.inflight.end(key, &mut self.freed);
@@ -205,8 +231,8 @@ impl<F: Frame> Export<F> {
             let port = &mut ports[at];
             match self.target.change(&port.info, frame, &mut self.save) {
                 Step::Reply(frame) => port.tx.push_back(frame),
-                Step::Ignore(frame) | Step::Change(frame) => port.link.recycle(frame),
-                Step::Submit { io, .. } => port.link.recycle(io.abandon().into_buf()),
+                Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
+                Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
             }
             while self.change.is_none()
                 && let Some((arrival, frame)) = self.held.pop_front()

@@ -128,6 +128,11 @@ impl<F> Inflight<F> {
         self.slots.get(key.0 as usize)?.as_ref().map(|slot| slot.link)
     }
 
+    /// Whether a request in flight came from link number `link`.
+    pub(crate) fn has_from(&self, link: usize) -> bool {
+        self.slots.iter().flatten().any(|slot| slot.link == link)
+    }
+
     /// Takes note that a request has ended, and appends those that may start now to `ready`, in order of arrival.
     pub(crate) fn end(&mut self, key: Key, ready: &mut VecDeque<Io<F>>) {
         let Some(ended) = self.slots.get_mut(key.0 as usize).and_then(Option::take) else { return };

@@ -66,6 +66,7 @@ mod routes;
 mod sabotage;
 mod server;
 mod share;
+mod slots;
 mod state;
 mod stats;
 mod target;

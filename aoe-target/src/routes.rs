@@ -14,6 +14,13 @@ impl Routes {
         }
     }
 
+    /// Serves nothing at `address` any more.
+    pub(crate) fn remove(&mut self, address: Address) {
+        if let Ok(place) = self.place(address) {
+            self.0.remove(place);
+        }
+    }
+
     /// The target at exactly this address.
     pub(crate) fn find(&self, address: Address) -> Option<usize> {
         // Where slots are used in a row, which is common, the place follows from the first.
@@ -91,5 +98,9 @@ mod tests {
             routes.add(Address::new(1, minor), target);
         }
         assert_eq!(routes.iter().collect::<Vec<_>>(), [1, 2, 0]);
+        routes.remove(Address::new(1, 5));
+        routes.remove(Address::new(1, 6));
+        assert_eq!(routes.iter().collect::<Vec<_>>(), [1, 0]);
+        assert_eq!([3, 5, 7].map(|minor| routes.find(Address::new(1, minor))), [Some(1), None, Some(0)]);
     }
 }

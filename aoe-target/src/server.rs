@@ -4,20 +4,25 @@
 //! arrival at a disk is kept over all of its links. To use more processors, run more servers, each in a thread with its own disks.
 
 mod gather;
+mod links;
 mod route;
+mod targets;
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use aoe_wire::{Address, MacAddr};
-use bdev::{DeviceInfo, IoQueue};
 
 use crate::bucket::Bucket;
-use crate::export::{Export, SaveState};
+use crate::export::Export;
 use crate::port::Port;
 use crate::server::gather::Arrived;
+use crate::slots::Slots;
 use crate::{Link, ServerStats, Target};
+
+pub use links::LinkId;
+pub use targets::{AddError, TargetId};
 
 /// Requests that are taken before the links are left alone, over all targets. The backlog then stays with the links, where the
 /// network's own back-pressure works; a link's pool must hold a few more frames than this.
@@ -35,7 +40,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Serves targets on links. Waits for nothing and knows no clock: the caller does, see [`turn`](Self::turn).
 pub struct Server<L: Link> {
     ports: Vec<Port<L>>,
-    exports: Vec<Export<L::Frame>>,
+    exports: Slots<Export<L::Frame>>,
     /// Exports with requests that were taken and not answered: the only ones that a turn touches.
     busy: Vec<usize>,
     /// Those requests, over all exports.
@@ -50,14 +55,6 @@ pub struct Server<L: Link> {
     arrived: Option<Arrived<L::Frame>>,
     late: Option<TargetId>,
 }
-
-/// Names a link of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkId(usize);
-
-/// Names a target of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TargetId(usize);
 
 /// What a turn has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,18 +80,6 @@ impl Progress {
     }
 }
 
-/// Why a target was not added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AddError {
-    /// Two targets at one address on one link would be two disks mixed up by every initiator.
-    #[error("{0} is already served on this link")]
-    AddressInUse(Address),
-    /// The address is a wildcard.
-    #[error("{0} is a wildcard, which no target can own")]
-    Wildcard(Address),
-}
-
 impl<L: Link> Default for Server<L> {
     fn default() -> Self {
         Self::new()
@@ -107,7 +92,7 @@ impl<L: Link> Server<L> {
     pub fn new() -> Self {
         Self {
             ports: Vec::new(),
-            exports: Vec::new(),
+            exports: Slots::new(),
             busy: Vec::new(),
             in_flight: 0,
             next_look: Duration::ZERO,
@@ -120,79 +105,11 @@ impl<L: Link> Server<L> {
         }
     }
 
-    /// Adds a link.
-    pub fn add_link(&mut self, link: L) -> LinkId {
-        self.ports.push(Port::new(link));
-        LinkId(self.ports.len() - 1)
-    }
-
-    /// Serves `target` on `links`, its sectors through `queue`. `save` stores its state when initiators change it.
-    ///
-    /// Add targets before the first turn, so that each is advertised.
-    ///
-    /// # Errors
-    ///
-    /// When the address is a wildcard, or served already on one of the links.
-    pub fn add_target(
-        &mut self,
-        target: Target,
-        queue: Box<dyn IoQueue<L::Frame>>,
-        save: SaveState,
-        links: &[LinkId],
-    ) -> Result<TargetId, AddError> {
-        let address = target.address();
-        if address.is_wildcard() {
-            return Err(AddError::Wildcard(address));
-        }
-        let port = |link: &LinkId| self.ports.get(link.0);
-        if links.iter().filter_map(port).any(|port| port.routes.find(address).is_some()) {
-            return Err(AddError::AddressInUse(address));
-        }
-        let number = self.exports.len();
-        self.exports.push(Export::new(target, queue, save, links.len()));
-        if links.len() > 1 {
-            self.arrived.get_or_insert_default();
-        }
-        for link in links {
-            if let Some(port) = self.ports.get_mut(link.0) {
-                port.routes.add(address, number);
-            }
-        }
-        Ok(TargetId(number))
-    }
-
-    /// Tells a target that its disk has become what `disk` says, usually larger. It is advertised when that is news; the Linux
-    /// driver reads the new size when the device is next opened.
-    pub fn set_disk(&mut self, id: TargetId, disk: DeviceInfo) {
-        let Self { ports, exports, stats, .. } = self;
-        let Some(Export { target, .. }) = exports.get_mut(id.0) else { return };
-        if *target.disk() == disk {
-            return;
-        }
-        target.set_disk(disk);
-        let serves = |port: &Port<L>| port.info.up && port.routes.find(target.address()) == Some(id.0);
-        for port in ports.iter_mut().filter(|port| serves(port)) {
-            advertise(target, port, stats);
-        }
-    }
-
     /// Takes protections away from the targets that there are.
     #[cfg(feature = "sabotage")]
     #[doc(hidden)]
     pub fn sabotage(&mut self, sabotage: crate::Sabotage) {
-        self.exports.iter_mut().for_each(|export| export.sabotage(sabotage));
-    }
-
-    /// A target.
-    #[must_use]
-    pub fn target(&self, id: TargetId) -> Option<&Target> {
-        self.exports.get(id.0).map(|export| &export.target)
-    }
-
-    /// A link.
-    #[must_use]
-    pub fn link(&self, id: LinkId) -> Option<&L> {
-        self.ports.get(id.0).map(|port| &port.link)
+        self.exports.iter_mut().for_each(|(_, export)| export.sabotage(sabotage));
     }
 
     /// What was counted since the server was made.
@@ -243,7 +160,11 @@ impl<L: Link> Server<L> {
         for port in &mut self.ports {
             let waiting = port.tx.len();
             if waiting != 0 {
-                port.link.send(&mut port.tx)?;
+                let Some(link) = &mut port.link else {
+                    port.tx.clear();
+                    continue;
+                };
+                link.send(&mut port.tx)?;
                 progress.sent += waiting - port.tx.len();
                 progress.stalled |= !port.tx.is_empty();
             }
@@ -256,8 +177,9 @@ impl<L: Link> Server<L> {
     /// with requests in flight are among them, so ask anew before each wait.
     pub fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let listening = self.has_room();
-        let links = self.ports.iter().filter(move |_| listening).filter_map(|port| port.link.event());
-        links.chain(self.busy.iter().filter_map(|number| self.exports[*number].event()))
+        let links =
+            self.ports.iter().filter(move |_| listening).filter_map(|port| port.link.as_ref()?.event());
+        links.chain(self.busy.iter().filter_map(|number| self.exports.get(*number)?.event()))
     }
 
     fn has_room(&self) -> bool {
@@ -268,8 +190,11 @@ impl<L: Link> Server<L> {
     fn run(&mut self) -> io::Result<bool> {
         let Self { ports, exports, busy, in_flight, stats, .. } = self;
         let (mut stalled, mut next) = (false, 0);
-        while let Some(number) = busy.get(next) {
-            let export = &mut exports[*number];
+        while let Some(number) = busy.get(next).copied() {
+            let Some(export) = exports.get_mut(number) else {
+                busy.swap_remove(next);
+                continue;
+            };
             let before = export.load();
             let result = export.run(ports, stats);
             let load = export.load();
@@ -279,6 +204,9 @@ impl<L: Link> Server<L> {
             if load == 0 {
                 export.busy = false;
                 busy.swap_remove(next);
+                if export.leaving {
+                    exports.remove(number);
+                }
             } else {
                 next += 1;
             }
@@ -290,7 +218,7 @@ impl<L: Link> Server<L> {
     #[cold]
     fn look(&mut self) {
         let Self { exports, busy, .. } = self;
-        for (number, export) in exports.iter_mut().enumerate().filter(|(_, export)| !export.busy) {
+        for (number, export) in exports.iter_mut().filter(|(_, export)| !export.busy) {
             export.busy = true;
             busy.push(number);
         }
@@ -300,8 +228,8 @@ impl<L: Link> Server<L> {
         let Self { ports, exports, stats, .. } = self;
         let port = &mut ports[at];
         let routes = std::mem::take(&mut port.routes);
-        for number in routes.iter() {
-            advertise(&exports[number].target, port, stats);
+        for export in routes.iter().filter_map(|number| exports.get(number)) {
+            advertise(&export.target, port, stats);
         }
         port.routes = routes;
     }
@@ -309,7 +237,7 @@ impl<L: Link> Server<L> {
 
 fn advertise<L: Link>(target: &Target, port: &mut Port<L>, stats: &mut ServerStats) {
     for to in target.audience() {
-        match port.link.alloc() {
+        match port.link.as_mut().and_then(Link::alloc) {
             Some(frame) => {
                 stats.advertisements += 1;
                 port.tx.push_back(target.advertise(&port.info, frame, to));

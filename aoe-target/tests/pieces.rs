@@ -208,6 +208,8 @@ fn advertisements_and_copies_of_wildcard_requests_are_whole() {
         let second = Target::new(TargetOptions::new(Address::new(7, 4)), info, State::default());
         let queue = disk.open_queue(4).unwrap();
         world.server.add_target(second, queue, Box::new(|_| Ok(())), &[world.links[0]]).unwrap();
+        let _ = world.turn();
+        assert_eq!(world.received(0).len(), 1, "it is advertised");
 
         let replies = world.ask(&set);
         assert_eq!(replies.iter().map(|reply| reply[18]).collect::<Vec<_>>(), [3, 4], "{cut:?}");

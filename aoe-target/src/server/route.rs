@@ -3,8 +3,8 @@
 use aoe_wire::{Address, Packet};
 use bdev::IoBuf;
 
-use super::{CROWDED, Server, TargetId};
-use crate::port::Arrival;
+use super::{CROWDED, Server};
+use crate::port::{Arrival, Port};
 use crate::{Frame, Link, head};
 
 impl<L: Link> Server<L> {
@@ -12,14 +12,14 @@ impl<L: Link> Server<L> {
     pub(super) fn route(&mut self, arrival: Arrival, frame: L::Frame) {
         let port = &mut self.ports[arrival.link];
         let Ok(Packet { eth, aoe, .. }) = Packet::parse_headers(frame.bytes()) else {
-            return port.link.recycle(frame);
+            return port.recycle(frame);
         };
         let address = aoe.address();
         if aoe.ver_flags.is_response() {
             let (ours, from) = (port.routes.find(address).is_some(), eth.src);
-            port.link.recycle(frame);
+            port.recycle(frame);
             // Two links on one segment hear each other's advertisements.
-            if ours && self.ports.iter().all(|port| port.info.mac != from) {
+            if ours && self.ports.iter().all(|port| port.link.is_none() || port.info.mac != from) {
                 self.stats.address_conflicts += 1;
                 self.conflict = Some((address, from));
             }
@@ -28,7 +28,7 @@ impl<L: Link> Server<L> {
         } else if let Some(number) = port.routes.find(address) {
             self.deliver(arrival, number, frame);
         } else {
-            port.link.recycle(frame);
+            port.recycle(frame);
         }
     }
 
@@ -36,7 +36,7 @@ impl<L: Link> Server<L> {
         let at = arrival.link;
         if !self.wildcards.has_any() {
             self.stats.wildcards_dropped += 1;
-            return self.ports[at].link.recycle(frame);
+            return self.ports[at].recycle(frame);
         }
         let replies = self.ports[at].tx.len();
         let mut frame = Some(frame);
@@ -46,7 +46,7 @@ impl<L: Link> Server<L> {
             next = port.routes.matching(address, place + 1);
             let one = match next {
                 None => frame.take(),
-                Some(_) => frame.as_ref().and_then(|frame| copy(frame, &mut port.link)),
+                Some(_) => frame.as_ref().and_then(|frame| copy(frame, port)),
             };
             match one {
                 Some(one) => self.deliver(arrival, number, one),
@@ -54,36 +54,37 @@ impl<L: Link> Server<L> {
             }
         }
         if let Some(frame) = frame {
-            self.ports[at].link.recycle(frame);
+            self.ports[at].recycle(frame);
         }
         self.wildcards.spend(self.ports[at].tx.len() - replies);
     }
 
     /// Gives a frame to export number `number`.
     fn deliver(&mut self, arrival: Arrival, number: usize, frame: L::Frame) {
-        let Self { ports, exports, busy, in_flight, stats, late, .. } = self;
-        let export = &mut exports[number];
+        let Self { ports, exports, busy, in_flight, stats, .. } = self;
+        let Some(export) = exports.get_mut(number) else { return ports[arrival.link].recycle(frame) };
         if *in_flight >= CROWDED && export.has_its_share(&frame) {
             stats.over_share += 1;
-            return ports[arrival.link].link.recycle(frame);
+            return ports[arrival.link].recycle(frame);
         }
         let (before, dropped) = (export.load(), export.target.stats().late_writes);
         export.receive(arrival, frame, ports, stats);
-        if export.target.stats().late_writes != dropped {
-            *late = Some(TargetId(number));
-        }
+        let is_late = export.target.stats().late_writes != dropped;
         let load = export.load();
         *in_flight = *in_flight + load - before;
         if load != 0 && !export.busy {
             export.busy = true;
             busy.push(number);
         }
+        if is_late {
+            self.late = Some(self.id(number));
+        }
     }
 }
 
 /// A copy of a wildcard request: its beginning, which holds all that such a request can mean.
-fn copy<L: Link>(frame: &L::Frame, link: &mut L) -> Option<L::Frame> {
-    let mut copy = link.alloc()?;
+fn copy<L: Link>(frame: &L::Frame, port: &mut Port<L>) -> Option<L::Frame> {
+    let mut copy = port.link.as_mut()?.alloc()?;
     let copied = head::view(frame, |bytes| {
         let fits = bytes.len() <= copy.capacity();
         if fits {
@@ -95,6 +96,6 @@ fn copy<L: Link>(frame: &L::Frame, link: &mut L) -> Option<L::Frame> {
     if copied {
         return Some(copy);
     }
-    link.recycle(copy);
+    port.recycle(copy);
     None
 }

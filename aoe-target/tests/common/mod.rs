@@ -1,7 +1,9 @@
 //! A world in memory: one server, links whose other ends the test holds, frames written by hand.
 #![expect(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod fleet;
 pub(crate) mod frames;
+pub(crate) mod lending;
 pub(crate) mod pieces;
 
 use std::collections::VecDeque;
