@@ -1,4 +1,4 @@
-//! Plain counters. Read them between turns; they never go back.
+//! Plain counters. Read them between turns; they never go back, but for what is in flight.
 
 /// What a target has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -8,14 +8,32 @@ pub struct Stats {
     pub requests: u64,
     /// Frames that got no answer: for others, refused, malformed, or a test that did not match.
     pub ignored: u64,
+    /// Among these, frames that cannot be understood, or whose sender's address is none that a station has.
+    pub malformed: u64,
+    /// Among these, frames for another station or target, and replies.
+    pub not_addressed: u64,
+    /// Among these, frames of initiators that are not let in: by the allow list, the deny list or the mask list.
+    pub not_admitted: u64,
+    /// Among these, requests that are not answered by rule: a test of the config string that did not match, or what was asked of every
+    /// target and failed here.
+    pub quiet: u64,
     /// Among these, writes that came too late: another link had brought a newer one to the same sectors, which was executed.
     pub late_writes: u64,
     /// Replies made, good or not.
     pub replies: u64,
     /// Replies with the AoE error flag.
     pub aoe_errors: u64,
+    /// The same by error code, which is the index (AoEr11 §2): 1 unrecognised command, 2 bad argument, 3 device unavailable, 4 config
+    /// string present, 5 unsupported version, 6 target reserved. Index 0 stays 0.
+    pub aoe_errors_by_code: [u64; 7],
     /// Replies with an ATA error status.
     pub ata_errors: u64,
+    /// Among these, what the disk could not read (UNC).
+    pub ata_unreadable: u64,
+    /// Among these, sectors beyond the end of the disk (IDNF).
+    pub ata_beyond_end: u64,
+    /// Among these, commands that were refused or failed otherwise (ABRT).
+    pub ata_aborted: u64,
     /// Requests that the disk failed.
     pub disk_errors: u64,
     /// Read commands given to the disk.
@@ -26,7 +44,7 @@ pub struct Stats {
     pub flushes: u64,
     /// Trim commands given to the disk.
     pub trims: u64,
-    /// Sectors of 512 bytes asked for by read commands.
+    /// Sectors of 512 bytes asked for by read commands, those to be verified too.
     pub sectors_read: u64,
     /// Sectors of 512 bytes brought by write commands.
     pub sectors_written: u64,

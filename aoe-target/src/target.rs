@@ -19,7 +19,7 @@ use bdev::{DeviceInfo, Done, Extent, Features, Io, Op};
 
 use crate::ata;
 use crate::reply::{self, Reply};
-use crate::target::judge::Plan;
+use crate::target::judge::{Plan, Why};
 use crate::{Frame, LinkInfo, State, Stats, head};
 
 pub use options::TargetOptions;
@@ -106,9 +106,12 @@ impl Target {
     /// Judges a frame that arrived on a link described by `link`. Anything may be in the frame.
     pub fn handle<F: Frame>(&mut self, link: &LinkInfo, frame: F) -> Step<F> {
         let (len, fits) = (head::len(&frame), fitting(link, &frame));
-        let Some(plan) = head::view(&frame, |head| self.judge(link, head, len, fits)) else {
-            self.stats.ignored += 1;
-            return Step::Ignore(frame);
+        let plan = match head::view(&frame, |head| self.judge(link, head, len, fits)) {
+            Ok(plan) => plan,
+            Err(why) => {
+                self.count_ignored(why);
+                return Step::Ignore(frame);
+            }
         };
         self.stats.requests += 1;
         match plan {
@@ -183,7 +186,7 @@ impl Target {
         }
         if wildcard && reply.is_failure() {
             self.stats.requests -= 1;
-            self.stats.ignored += 1;
+            self.count_ignored(Why::Quiet);
             return Step::Ignore(frame);
         }
         self.reply(link, frame, reply)
@@ -224,12 +227,7 @@ impl Target {
     }
 
     fn reply<F: Frame>(&mut self, link: &LinkInfo, frame: F, reply: Reply) -> Step<F> {
-        self.stats.replies += 1;
-        match reply {
-            Reply::Refused(_) => self.stats.aoe_errors += 1,
-            Reply::AtaFailed(_) => self.stats.ata_errors += 1,
-            _ => {}
-        }
+        self.count_reply(reply);
         Step::Reply(reply::write(frame, link, self, reply))
     }
 }

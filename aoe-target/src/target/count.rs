@@ -1,8 +1,12 @@
-//! What a target counts of the requests that it gives to the disk.
+//! What a target counts: what it ignores, what it gives to the disk, what it answers.
 
+use aoe_wire::{AtaError, ErrorCode};
 use bdev::{Extent, Io, Op};
 
 use super::Target;
+use super::judge::Why;
+use crate::Stats;
+use crate::reply::Reply;
 
 impl Target {
     /// Takes back a write that [`handle`](Self::handle) let pass, and that is not executed because a newer one was. It gets no answer:
@@ -35,4 +39,42 @@ impl Target {
             Op::Discard | Op::WriteZeroes => self.stats.trims += 1,
         }
     }
+
+    pub(super) fn count_ignored(&mut self, why: Why) {
+        let stats = &mut self.stats;
+        stats.ignored += 1;
+        *match why {
+            Why::Malformed => &mut stats.malformed,
+            Why::NotAddressed => &mut stats.not_addressed,
+            Why::NotAdmitted => &mut stats.not_admitted,
+            Why::Quiet => &mut stats.quiet,
+        } += 1;
+    }
+
+    pub(super) fn count_reply(&mut self, reply: Reply) {
+        self.stats.replies += 1;
+        match reply {
+            Reply::Refused(code) => count_refused(&mut self.stats, code),
+            Reply::AtaFailed(error) => count_failed(&mut self.stats, error),
+            _ => {}
+        }
+    }
+}
+
+#[cold]
+fn count_refused(stats: &mut Stats, code: ErrorCode) {
+    stats.aoe_errors += 1;
+    if let Some(count) = stats.aoe_errors_by_code.get_mut(usize::from(code.0)) {
+        *count += 1;
+    }
+}
+
+#[cold]
+fn count_failed(stats: &mut Stats, error: AtaError) {
+    stats.ata_errors += 1;
+    *match error {
+        AtaError::UNC => &mut stats.ata_unreadable,
+        AtaError::IDNF => &mut stats.ata_beyond_end,
+        _ => &mut stats.ata_aborted,
+    } += 1;
 }

@@ -21,6 +21,15 @@ pub(super) enum Plan {
     Change,
 }
 
+/// Why a frame gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Malformed,
+    NotAddressed,
+    NotAdmitted,
+    Quiet,
+}
+
 impl Plan {
     fn refuse(code: ErrorCode) -> Self {
         Self::Reply(Reply::Refused(code))
@@ -37,17 +46,23 @@ impl Target {
         !self.options.deny.contains(&mac) && on(&self.options.allow) && on(&self.state.mask)
     }
 
-    /// The plan for a frame of `len` bytes that begins with `head`, or `None` for no answer. `fits` is how many sectors a reply in
+    /// The plan for a frame of `len` bytes that begins with `head`, or why it gets no answer. `fits` is how many sectors a reply in
     /// the same frame can carry.
-    pub(super) fn judge(&mut self, link: &LinkInfo, head: &[u8], len: usize, fits: u8) -> Option<Plan> {
-        let packet = Packet::parse_headers(head).ok()?;
+    pub(super) fn judge(&mut self, link: &LinkInfo, head: &[u8], len: usize, fits: u8) -> Result<Plan, Why> {
+        let packet = Packet::parse_headers(head).map_err(|_| Why::Malformed)?;
         let (eth, aoe) = (packet.eth, packet.aoe);
         let addressed = eth.dst == link.mac || eth.dst.is_broadcast();
         // On a loopback interface every address is zero.
         let sender = !eth.src.is_multicast() && (!eth.src.is_zero() || link.mac.is_zero());
         let ours = aoe.address().matches(self.options.address);
-        if aoe.ver_flags.is_response() || !addressed || !sender || !ours || !self.admits(eth.src) {
-            return None;
+        if aoe.ver_flags.is_response() || !addressed || !ours {
+            return Err(Why::NotAddressed);
+        }
+        if !sender {
+            return Err(Why::Malformed);
+        }
+        if !self.admits(eth.src) {
+            return Err(Why::NotAdmitted);
         }
         let wildcard = aoe.address().is_wildcard();
         let plan = if aoe.ver_flags.version() != VerFlags::VERSION {
@@ -55,13 +70,13 @@ impl Target {
         } else if aoe.command.0 > Command::RESERVE.0 {
             Plan::refuse(ErrorCode::UNRECOGNISED_COMMAND)
         } else {
-            let packet = Packet::parse(head).ok()?;
-            self.plan(&packet, len, fits, wildcard)?
+            let packet = Packet::parse(head).map_err(|_| Why::Malformed)?;
+            self.plan(&packet, len, fits, wildcard).ok_or(Why::Quiet)?
         };
         // Nobody is told of a failure when a whole segment was asked.
         match plan {
-            Plan::Reply(reply) if wildcard && reply.is_failure() => None,
-            plan => Some(plan),
+            Plan::Reply(reply) if wildcard && reply.is_failure() => Err(Why::Quiet),
+            plan => Ok(plan),
         }
     }
 
