@@ -1,17 +1,18 @@
 //! Sessions of several initiators with a [`Server`], compared with a model of the protocol and of the disks.
 //!
-//! A session has one or two links, one or two disks with layers that delay, reorder and fail, and a list of steps: requests that are
+//! A session has one or two links that may know when frames arrive, one or two disks with layers that delay, reorder and fail, and a list of steps: requests that are
 //! valid, nearly valid or any bytes, repetitions, turns of the server. Checked are:
 //!
 //! * every frame that must be answered is answered once, on its link, byte for byte as the model says, and nothing else is sent; buffers
 //!   are dirty before a frame arrives, so a byte that nobody wrote shows;
 //! * a read brings what the disk held in order of arrival, and nothing overtakes a request it shares a sector with (rules of order are
 //!   those of `aoe_target`'s module `inflight`);
+//! * a write that another overtook by 10 ms is dropped, and no other (rule 5, of `aoe_target`'s module `late`);
 //! * a flush ends after every earlier write; an acknowledged write-through write is durable; a reservation is answered after the writes;
 //! * when all is answered nothing is in flight, and disk and stored state are as in the model.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,9 +32,9 @@ mod page;
 use book::{Bad, Book, Due, Flat, Owed};
 use disk::Disk;
 pub use input::{Session, script};
-use input::{Setup, Step};
-use link::{Air, Event, FuzzLink, Side};
-use model::{Answer, Model, Port, Rules};
+use input::{Setup, Stamp, Step};
+use link::{Air, Arrived, Event, FuzzLink, Side};
+use model::{Answer, Lately, Model, Port, Rules};
 
 /// Turns without an answer after which the server counts as wedged: more than any layer delays.
 const PATIENCE: usize = 10_000;
@@ -71,6 +72,10 @@ struct World {
     /// Every frame that was sent to the server.
     sent: Vec<Vec<u8>>,
     now: Duration,
+    /// The latest time that a link has told.
+    latest: Duration,
+    /// Frames that were taken.
+    taken: u64,
 }
 
 impl World {
@@ -79,7 +84,8 @@ impl World {
         let mut server = Server::new();
         let mut links = Vec::<LinkId>::new();
         for at in 0..setup.links {
-            air.borrow_mut().links.push(Side::new(frame::own_mac(at), setup.mtu));
+            let timed = at == 0 || setup.timed;
+            air.borrow_mut().links.push(Side::new(frame::own_mac(at), setup.mtu, timed));
             links.push(server.add_link(FuzzLink::new(&air, at)));
         }
         let mut world = Self {
@@ -95,6 +101,8 @@ impl World {
             quiet_sets: 0,
             sent: Vec::new(),
             now: Duration::ZERO,
+            latest: Duration::from_secs(1),
+            taken: 0,
         };
         for number in 0..setup.targets {
             world.add_target(setup, 3 + number as u8, &links)?;
@@ -148,6 +156,7 @@ impl World {
             reserve,
             write_cache: setup.write_cache,
             switched: false,
+            lately: (links.len() > 1).then(Lately::default),
         });
         Ok(())
     }
@@ -155,13 +164,14 @@ impl World {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Request(request) => {
-                self.send(request.link, frame::build(request, self.models[0].rules.sectors), false);
+                let frame = frame::build(request, self.models[0].rules.sectors);
+                self.send(request.link, request.stamp, frame, false);
             }
-            Step::Raw { link, bytes } => self.send(*link, bytes.clone(), false),
-            Step::Repeat { link, back, same_tag } => {
+            Step::Raw { link, stamp, bytes } => self.send(*link, *stamp, bytes.clone(), false),
+            Step::Repeat { link, stamp, back, same_tag } => {
                 let Some(at) = self.sent.len().checked_sub(1 + back) else { return };
                 let frame = self.sent[at].clone();
-                self.send(*link, frame, *same_tag);
+                self.send(*link, *stamp, frame, *same_tag);
             }
             Step::Turn(count) => (0..*count).for_each(|_| self.turn()),
             Step::Release(count) => self.gates.iter().for_each(|gate| gate.release(*count)),
@@ -187,7 +197,13 @@ impl World {
     }
 
     /// Puts a frame on the wire, under a tag of its own or, when it repeats another, that of the other.
-    fn send(&mut self, link: usize, mut frame: Vec<u8>, same_tag: bool) {
+    fn send(&mut self, link: usize, stamp: Stamp, mut frame: Vec<u8>, same_tag: bool) {
+        let time = match stamp {
+            Stamp::After(ms) => Some(self.latest + Duration::from_millis(ms)),
+            Stamp::Before(ms) => Some(self.latest.saturating_sub(Duration::from_millis(ms))),
+            Stamp::Unknown => None,
+        };
+        self.latest = self.latest.max(time.unwrap_or_default());
         let air = &mut *self.air.borrow_mut();
         let at = link % air.links.len();
         let side = &mut air.links[at];
@@ -196,7 +212,7 @@ impl World {
             tag.copy_from_slice(&(self.sent.len() as u32).wrapping_mul(0x9e37_79b1).to_be_bytes());
         }
         self.sent.push(frame.clone());
-        side.arriving.push_back(frame);
+        side.arriving.push_back((time, frame));
     }
 
     fn turn(&mut self) {
@@ -208,14 +224,17 @@ impl World {
     /// Compares what happened in a turn with what had to.
     fn look(&mut self) {
         let events = std::mem::take(&mut self.air.borrow_mut().events);
-        let mut answered = Vec::new();
+        let (mut arrived, mut replies) = (Vec::new(), Vec::new());
         for event in events {
             match event {
                 Event::Up { link } => self.expect_advertisements(link),
-                Event::Arrived { link, number, frame } => self.arrived(link, number, &frame),
-                Event::Answered { link, frame } => answered.extend(self.match_reply(link, frame)),
+                Event::Arrived(frame) => arrived.push(frame),
+                Event::Answered { link, frame } => replies.push((link, frame)),
             }
         }
+        in_order(arrived).iter().for_each(|frame| self.arrived(frame));
+        let mut answered: Vec<_> =
+            replies.into_iter().filter_map(|(link, frame)| self.match_reply(link, frame)).collect();
         // On one link replies are seen in the order of their making; on several, nothing is known but the turn.
         if self.air.borrow().links.len() > 1 {
             answered.sort_by_key(|(number, _)| *number);
@@ -227,7 +246,7 @@ impl World {
 
     fn port(&self, link: usize) -> Port {
         let info = self.air.borrow().links[link].info;
-        Port { mac: info.mac.0, mtu: info.mtu as usize }
+        Port { number: link, mac: info.mac.0, mtu: info.mtu as usize }
     }
 
     fn expect_advertisements(&mut self, link: usize) {
@@ -238,14 +257,19 @@ impl World {
         }
     }
 
-    fn arrived(&mut self, link: usize, number: u64, frame: &[u8]) {
+    fn arrived(&mut self, arrived: &Arrived) {
+        let (link, frame) = (arrived.link, &arrived.frame[..]);
         let port = self.port(link);
-        self.book.next = 2 * (number + 1);
+        self.taken += 1;
+        self.book.next = 2 * (self.taken + 1);
         for (target, model) in self.models.iter_mut().enumerate() {
-            let number = 2 * number + target as u64;
-            let answer = model.answer(port, frame);
-            self.disks[target].switched = model.switched;
+            let number = 2 * self.taken + target as u64;
+            let answer = model.answer(port, arrived.time, frame);
+            let disk = &mut self.disks[target];
+            disk.switched = model.switched;
+            disk.places.insert(arrived.number, self.taken);
             let due = match answer {
+                Answer::Late => continue,
                 Answer::Quiet => {
                     self.quiet_sets +=
                         u64::from(frame.len() >= 32 && frame[19] == 1 && frame[29] & 0x0f == 3);
@@ -255,7 +279,7 @@ impl World {
                 Answer::AfterWrites(reply) => Due::Exactly { reply, after_writes: true },
                 Answer::Disk { work, good, failed } => Due::Disk { work, good, failed },
             };
-            self.book.open(number, Owed { target, link, due, seen: false }, &mut self.disks[target]);
+            self.book.open(number, Owed { target, link, due, seen: false }, disk);
         }
     }
 
@@ -319,6 +343,8 @@ impl World {
             assert_eq!(*self.saved[number].lock().unwrap_or_else(PoisonError::into_inner), expected);
             let stats = target.stats();
             assert!((stats.replies..=stats.replies + self.quiet_sets).contains(&stats.requests), "{stats:?}");
+            let dropped = model.lately.as_ref().map_or(0, |lately| lately.dropped);
+            assert_eq!(stats.late_writes, dropped, "writes that came too late");
             let disk = &self.disks[number];
             assert!(
                 disk.memory.content().now == disk.bytes,
@@ -326,6 +352,20 @@ impl World {
             );
         }
     }
+}
+
+/// The order in which a server on several links takes what it has received: of each round, what arrived first. What came by one link stays
+/// in its order, and a frame without a time comes right after the one before it.
+fn in_order(arrived: Vec<Arrived>) -> Vec<Arrived> {
+    let mut latest = BTreeMap::<_, Duration>::new();
+    let mut frames = Vec::new();
+    for frame in arrived {
+        let time = latest.entry((frame.round, frame.link)).or_default();
+        *time = frame.time.unwrap_or_default().max(*time);
+        frames.push((frame.round, *time, frame));
+    }
+    frames.sort_by_key(|(round, time, _)| (*round, *time));
+    frames.into_iter().map(|(.., frame)| frame).collect()
 }
 
 /// Where a target's state is kept: it refuses some.

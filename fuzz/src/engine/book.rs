@@ -48,7 +48,7 @@ impl Owed {
 }
 
 impl Work {
-    fn extents(&self) -> Vec<(u64, u64)> {
+    pub(super) fn extents(&self) -> Vec<(u64, u64)> {
         match self {
             Self::Read { lba, count } | Self::Verify { lba, count } => vec![(*lba, *count)],
             Self::Write { lba, data, .. } => vec![(*lba, data.len() as u64 / 512)],
@@ -57,7 +57,7 @@ impl Work {
         }
     }
 
-    fn is_write(&self) -> bool {
+    pub(super) fn is_write(&self) -> bool {
         matches!(self, Self::Write { .. } | Self::Trim { .. })
     }
 
@@ -95,6 +95,8 @@ pub(super) struct Flat {
     pub(super) switched: bool,
     /// Writes that need not be durable before the next flush: number, first sector, count.
     volatile: Vec<(u64, u64, u64)>,
+    /// In which place each frame was taken, by the number in its data.
+    pub(super) places: BTreeMap<u64, u64>,
     /// Sectors that were ever trimmed: the stamp of a write may be gone from them.
     trimmed: Vec<bool>,
 }
@@ -110,6 +112,7 @@ impl Flat {
             memory,
             switched: false,
             volatile: vec![],
+            places: BTreeMap::new(),
             trimmed,
         }
     }
@@ -191,8 +194,11 @@ impl Flat {
     fn check_trimmed(&self, number: u64, lba: u64, count: u64) {
         let content = self.memory.content();
         for sector in lba..lba + count {
-            let stamp = content.durable_stamp(sector);
-            assert!(stamp == 0 || stamp >= number / 2, "trim {number} of sector {sector} is not durable");
+            let place = self.places.get(&content.durable_stamp(sector));
+            assert!(
+                place.is_none_or(|place| *place >= number / 2),
+                "trim {number} of sector {sector} is not durable"
+            );
         }
     }
 
@@ -200,14 +206,17 @@ impl Flat {
     fn check_durable(&self, number: u64, lba: u64, count: u64) {
         let content = self.memory.content();
         for sector in lba..lba + count {
-            let stamp = content.durable_stamp(sector);
+            let place = self.places.get(&content.durable_stamp(sector));
             let trimmed = self.trimmed[sector as usize];
-            assert!(trimmed || stamp >= number / 2, "write {number} of sector {sector} is not durable");
+            assert!(
+                trimmed || place.is_some_and(|place| *place >= number / 2),
+                "write {number} of sector {sector} is not durable"
+            );
         }
     }
 }
 
-/// All that is owed, by number: twice the number of the frame's arrival, plus that of the target.
+/// All that is owed, by number: twice the place in which the frame was taken, plus the number of the target.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub(super) owed: BTreeMap<u64, Owed>,

@@ -16,6 +16,8 @@ pub struct Session {
 pub(super) struct Setup {
     pub(super) mtu: u32,
     pub(super) links: usize,
+    /// Whether the last link knows when frames arrive; the first does.
+    pub(super) timed: bool,
     pub(super) targets: usize,
     pub(super) write_cache: bool,
     pub(super) sector_align: bool,
@@ -57,11 +59,13 @@ pub(super) enum Step {
     /// Any bytes as a frame.
     Raw {
         link: usize,
+        stamp: Stamp,
         bytes: Vec<u8>,
     },
     /// An earlier frame once more, by any link, under the same tag or, as Linux does it, another.
     Repeat {
         link: usize,
+        stamp: Stamp,
         back: usize,
         same_tag: bool,
     },
@@ -80,10 +84,21 @@ pub(super) enum Step {
     },
 }
 
+/// When a frame arrived, as its link says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// So many milliseconds after the latest of all frames before it.
+    After(u64),
+    /// So many before that.
+    Before(u64),
+    Unknown,
+}
+
 /// A request that is mostly well-formed.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) link: usize,
+    pub(super) stamp: Stamp,
     pub(super) from: Mac,
     pub(super) to: Mac,
     pub(super) address: (u16, u8),

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use aoe_target::bdev::AlignedBuf;
 use aoe_target::{IoBuf, Link, LinkInfo, MacAddr};
@@ -19,9 +20,22 @@ pub(super) enum Event {
     /// The server learned that the link is new or has changed.
     Up { link: usize },
     /// The server was given a frame.
-    Arrived { link: usize, number: u64, frame: Vec<u8> },
+    Arrived(Arrived),
     /// The server had a frame ready to be sent.
     Answered { link: usize, frame: Vec<u8> },
+}
+
+/// A frame that the server was given.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) link: usize,
+    /// What is received with others is taken in order of arrival; rounds one after the other.
+    pub(super) round: u64,
+    /// Written into its data, see [`super::frame::stamp`].
+    pub(super) number: u64,
+    /// As the server was told.
+    pub(super) time: Option<Duration>,
+    pub(super) frame: Vec<u8>,
 }
 
 /// The fuzzer's side of all links.
@@ -31,12 +45,17 @@ pub(super) struct Air {
     pub(super) events: Vec<Event>,
     /// Frames that have arrived.
     arrivals: u64,
+    /// Each link is asked once in a round, in the order of their numbers.
+    round: u64,
+    asked_last: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) info: LinkInfo,
-    pub(super) arriving: VecDeque<Vec<u8>>,
+    pub(super) arriving: VecDeque<(Option<Duration>, Vec<u8>)>,
+    /// Whether the link knows when frames arrive.
+    timed: bool,
     /// Frames that the link takes per turn; 0 is all.
     pub(super) jam: usize,
     /// The generation that the server has seen.
@@ -46,9 +65,9 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(mac: [u8; 6], mtu: u32) -> Self {
+    pub(super) fn new(mac: [u8; 6], mtu: u32, timed: bool) -> Self {
         let info = LinkInfo { mac: MacAddr(mac), mtu, payload_align: 1, up: true, generation: 0 };
-        Self { info, arriving: VecDeque::new(), jam: 0, seen: None, unsent: VecDeque::new() }
+        Self { info, arriving: VecDeque::new(), timed, jam: 0, seen: None, unsent: VecDeque::new() }
     }
 
     /// Bytes of the longest frame.
@@ -62,11 +81,13 @@ pub(super) struct FuzzLink {
     air: Rc<RefCell<Air>>,
     at: usize,
     pool: Vec<AlignedBuf>,
+    /// Of the frames that were received last.
+    times: Vec<Option<Duration>>,
 }
 
 impl FuzzLink {
     pub(super) fn new(air: &Rc<RefCell<Air>>, at: usize) -> Self {
-        Self { air: Rc::clone(air), at, pool: Vec::new() }
+        Self { air: Rc::clone(air), at, pool: Vec::new(), times: Vec::new() }
     }
 
     /// A frame of length 0 in a dirty buffer for exactly the MTU.
@@ -103,8 +124,15 @@ impl Link for FuzzLink {
     }
 
     fn recv(&mut self, rx: &mut Vec<AlignedBuf>) -> io::Result<()> {
+        self.times.clear();
+        {
+            let air = &mut *self.air.borrow_mut();
+            air.round += u64::from(self.at <= air.asked_last);
+            air.asked_last = self.at;
+        }
         for _ in 0..BURST {
-            let Some(mut bytes) = self.air.borrow_mut().links[self.at].arriving.pop_front() else { break };
+            let next = self.air.borrow_mut().links[self.at].arriving.pop_front();
+            let Some((time, mut bytes)) = next else { break };
             let mut frame = self.frame();
             let air = &mut *self.air.borrow_mut();
             air.arrivals += 1;
@@ -112,9 +140,18 @@ impl Link for FuzzLink {
             frame.set_len(bytes.len());
             frame.bytes_mut().copy_from_slice(&bytes);
             rx.push(frame);
-            air.events.push(Event::Arrived { link: self.at, number: air.arrivals, frame: bytes });
+            let time = time.filter(|_| air.links[self.at].timed);
+            self.times.push(time);
+            let (link, round, number) = (self.at, air.round, air.arrivals);
+            air.events.push(Event::Arrived(Arrived { link, round, number, time, frame: bytes }));
         }
         Ok(())
+    }
+
+    fn times(&mut self, times: &mut Vec<Option<Duration>>) {
+        if self.air.borrow().links[self.at].timed {
+            times.append(&mut self.times);
+        }
     }
 
     fn send(&mut self, tx: &mut VecDeque<AlignedBuf>) -> io::Result<()> {

@@ -3,10 +3,14 @@
 //! It shares no code with the engine and has another shape: one pass over the frame, replies as vectors.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::frame::UNSAVABLE;
 
 mod ata;
+mod late;
+
+pub(super) use late::Lately;
 
 /// What never changes about a target.
 #[derive(Clone, Debug)]
@@ -33,11 +37,14 @@ pub(super) struct Model {
     pub(super) write_cache: bool,
     /// Whether the write cache was ever switched.
     pub(super) switched: bool,
+    /// What was written lately; `None` on a single link.
+    pub(super) lately: Option<Lately>,
 }
 
 /// The link that a frame came by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Port {
+    pub(super) number: usize,
     pub(super) mac: [u8; 6],
     pub(super) mtu: usize,
 }
@@ -57,6 +64,8 @@ impl Port {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Quiet,
+    /// No reply: the write comes too late.
+    Late,
     /// This reply, whenever.
     Reply(Vec<u8>),
     /// This reply, once every earlier write has ended.
@@ -121,8 +130,8 @@ enum Refusal {
 }
 
 impl Model {
-    /// Takes one frame, in order of arrival.
-    pub(super) fn answer(&mut self, port: Port, f: &[u8]) -> Answer {
+    /// Takes one frame, in order of arrival; `time` is the link's.
+    pub(super) fn answer(&mut self, port: Port, time: Option<Duration>, f: &[u8]) -> Answer {
         if f.len() < 24 || f[12..14] != [0x88, 0xa2] || f[14] & 8 != 0 {
             return Answer::Quiet;
         }
@@ -147,6 +156,7 @@ impl Model {
             _ => Err(Refusal::Error(1)),
         };
         match outcome {
+            Ok(Answer::Disk { work, .. }) if self.is_late(port, time, &work) => Answer::Late,
             Ok(answer) => answer,
             Err(Refusal::Quiet) => Answer::Quiet,
             Err(Refusal::Error(code)) if wildcard && code != 4 => Answer::Quiet,

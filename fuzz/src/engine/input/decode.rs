@@ -3,7 +3,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
-use super::{Body, DiskSetup, Layer, Mac, Mangle, Place, Request, Session, Setup, Step};
+use super::{Body, DiskSetup, Layer, Mac, Mangle, Place, Request, Session, Setup, Stamp, Step};
 
 /// The most steps of a session: the server answers 2,000 wildcard requests a second, and a session takes less than one.
 const MAX_STEPS: usize = 400;
@@ -44,6 +44,7 @@ impl<'a> Arbitrary<'a> for Setup {
         Ok(Self {
             mtu: mtu(sizes),
             links: 1 + usize::from(shape & 1),
+            timed: shape & 4 == 0,
             targets: 1 + usize::from(shape >> 1 & 1),
             write_cache: shape & 8 != 0,
             sector_align: shape & 16 != 0,
@@ -56,6 +57,20 @@ impl<'a> Arbitrary<'a> for Setup {
 fn mtu(byte: u8) -> u32 {
     // 1046: advertises one sector and carries two. 534: the least that carries one, and no more.
     [1500, 9000, 1500, 4118, 1046, 534, 1500, 600][usize::from(byte & 7)]
+}
+
+/// Around the margin of rule 5 (10 ms), and the second for which writes are remembered.
+fn stamp(kind: u8) -> Stamp {
+    [
+        Stamp::After(0),
+        Stamp::After(1),
+        Stamp::After(10),
+        Stamp::After(1_001),
+        Stamp::Before(9),
+        Stamp::Before(10),
+        Stamp::Before(500),
+        Stamp::Unknown,
+    ][usize::from(kind >> 4 & 7)]
 }
 
 fn layer(byte: u8) -> Option<Layer> {
@@ -72,13 +87,18 @@ impl<'a> Arbitrary<'a> for Step {
         let kind: u8 = u.arbitrary()?;
         let link = usize::from(kind >> 7);
         Ok(match kind & 0x0f {
-            0..8 => Self::Request(Request::arbitrary(u, link)?),
+            0..8 => Self::Request(Request::arbitrary(u, link, stamp(kind))?),
             8 | 9 => Self::Turn(1 + usize::from(kind >> 4 & 3)),
-            10 | 11 => Self::Repeat { link, back: u.arbitrary::<u8>()?.into(), same_tag: kind & 0x10 != 0 },
+            10 | 11 => Self::Repeat {
+                link,
+                stamp: stamp(kind),
+                back: u.arbitrary::<u8>()?.into(),
+                same_tag: kind & 1 != 0,
+            },
             12 => Self::Release(1 + usize::from(kind >> 4 & 7)),
             13 => {
                 let len = usize::from(u.arbitrary::<u16>()?) % (MAX_RAW + 1);
-                Self::Raw { link, bytes: u.bytes(len.min(u.len()))?.to_vec() }
+                Self::Raw { link, stamp: stamp(kind), bytes: u.bytes(len.min(u.len()))?.to_vec() }
             }
             14 => Self::Jam { link, frames: usize::from(kind >> 4 & 7) },
             _ => Self::Change { link, mtu: mtu(kind >> 4) },
@@ -87,10 +107,11 @@ impl<'a> Arbitrary<'a> for Step {
 }
 
 impl Request {
-    fn arbitrary(u: &mut Unstructured<'_>, link: usize) -> Result<Self> {
+    fn arbitrary(u: &mut Unstructured<'_>, link: usize, stamp: Stamp) -> Result<Self> {
         let (who, odd): (u8, u8) = u.arbitrary()?;
         let mut request = Self {
             link,
+            stamp,
             from: host(who),
             to: if who & 8 == 0 { Mac::Own } else { Mac::Broadcast },
             address: [(7, 3), (7, 3), (7, 4), (7, 3)][usize::from(who >> 4 & 3)],
@@ -255,9 +276,9 @@ mod tests {
         let session = Session::arbitrary(&mut Unstructured::new(&script(&frames))).unwrap();
         assert_eq!((session.setup.mtu, session.setup.links, session.setup.targets), (9000, 1, 1));
         let [
-            Step::Raw { link: 0, bytes: first },
+            Step::Raw { link: 0, stamp: Stamp::After(0), bytes: first },
             Step::Turn(1),
-            Step::Raw { link: 0, bytes: second },
+            Step::Raw { link: 0, stamp: Stamp::After(0), bytes: second },
             Step::Turn(1),
         ] = &session.steps[..]
         else {
