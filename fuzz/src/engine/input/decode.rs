@@ -97,7 +97,9 @@ impl<'a> Arbitrary<'a> for Step {
             },
             12 => Self::Release(1 + usize::from(kind >> 4 & 7)),
             13 => {
-                let len = usize::from(u.arbitrary::<u16>()?) % (MAX_RAW + 1);
+                // Mostly short, so that random bytes are more than one frame.
+                let len = usize::from(u.arbitrary::<u16>()?);
+                let len = if len > MAX_RAW { len & 0x3f } else { len };
                 Self::Raw { link, stamp: stamp(kind), bytes: u.bytes(len.min(u.len()))?.to_vec() }
             }
             14 => Self::Jam { link, frames: usize::from(kind >> 4 & 7) },
