@@ -91,6 +91,18 @@ impl Target {
         self.disk = disk;
     }
 
+    /// Goes by `options` from now on, but for the address, which stays. Requests that were begun are not judged again.
+    ///
+    /// Where [`write_cache`](TargetOptions::write_cache) is as it was, what initiators made of it stays. Turned off, it holds for
+    /// the writes to come: those that were acknowledged before are durable after a flush.
+    pub fn set_options(&mut self, options: TargetOptions) {
+        debug_assert_eq!(options.address, self.options.address, "a target's address never changes");
+        if options.write_cache != self.options.write_cache {
+            self.write_cache = options.write_cache;
+        }
+        self.options = TargetOptions { address: self.options.address, ..options };
+    }
+
     /// What initiators have set.
     #[must_use]
     pub fn state(&self) -> &State {
@@ -212,7 +224,9 @@ impl Target {
         if self.options.sector_align && sectors >= 8 { sectors & !7 } else { sectors }
     }
 
-    pub(crate) fn options(&self) -> &TargetOptions {
+    /// The settings that it goes by.
+    #[must_use]
+    pub fn options(&self) -> &TargetOptions {
         &self.options
     }
 

@@ -3,8 +3,8 @@
 mod common;
 
 use aoe_target::bdev::{Inline, MemDisk};
-use aoe_target::{MacAddr, TargetOptions};
-use common::{HOST, OTHER, OWN, World, ata_from, registers, request, request_to};
+use aoe_target::{Identity, MacAddr, TargetOptions};
+use common::{HOST, OTHER, OWN, World, ata, ata_from, registers, request, request_to};
 
 fn world(options: TargetOptions) -> World {
     World::new(&Inline::new(MemDisk::new(64)), 1, 1500, options)
@@ -73,4 +73,42 @@ fn each_lock_leaves_the_others_alone() {
         assert_eq!(world.ask_one(&request(HOST, command, 1, &change))[14..16], [0x18, 0], "{change:02x?}");
         assert_ne!(world.server.target(world.target).unwrap().state(), &before);
     }
+}
+
+#[test]
+fn new_settings_hold_for_the_next_frame_and_are_advertised_where_they_are_news() {
+    let mut world = world(TargetOptions::new(OWN));
+    let options = TargetOptions { buffer_count: 40, ..TargetOptions::new(OWN) };
+    let mut set = |options: &TargetOptions| {
+        world.server.set_options(world.target, options.clone());
+        let _ = world.turn();
+        world.received(0)
+    };
+    let advertised = set(&options);
+    assert_eq!((advertised.len(), &advertised[0][24..26]), (1, &[0, 40][..]));
+    assert!(set(&options).is_empty(), "nothing new");
+    let advertised = set(&TargetOptions { allow: vec![OTHER], ..options.clone() });
+    assert_eq!(advertised.iter().map(|frame| &frame[..6]).collect::<Vec<_>>(), [OTHER.0]);
+    let serial = Identity::new("another", Identity::FIRMWARE, Identity::MODEL).unwrap();
+    assert!(set(&TargetOptions { allow: vec![OTHER], identity: serial, ..options }).is_empty());
+    assert!(world.ask(&ata_from(HOST, 1, READ, 0, &[])).is_empty());
+    assert_eq!(world.ask_one(&ata_from(OTHER, 2, READ, 0, &[])).len(), 548);
+    let identify = world.ask_one(&ata_from(OTHER, 3, [0, 0, 1, 0xec], 0, &[]));
+    assert_eq!(&identify[36 + 20..36 + 28], b"natoeh r", "words 10 on, the bytes of each swapped");
+}
+
+#[test]
+fn what_initiators_made_of_the_write_cache_stays_unless_its_setting_changes() {
+    let mut world = world(TargetOptions::new(OWN));
+    let cache_is_on =
+        |world: &mut World| world.ask_one(&ata(1, [0, 0, 1, 0xec], 0, &[]))[36 + 170] & 0x20 != 0;
+    assert!(!cache_is_on(&mut world));
+    world.ask_one(&ata(2, [0, 2, 0, 0xef], 0, &[]));
+    assert!(cache_is_on(&mut world));
+    let options = TargetOptions { lock_mask: true, ..TargetOptions::new(OWN) };
+    world.server.set_options(world.target, options.clone());
+    assert!(cache_is_on(&mut world), "its setting is as it was");
+    world.server.set_options(world.target, TargetOptions { write_cache: true, ..options.clone() });
+    world.server.set_options(world.target, options);
+    assert!(!cache_is_on(&mut world));
 }

@@ -6,7 +6,7 @@ use bdev::{DeviceInfo, IoQueue};
 use super::{LinkId, Server, advertise};
 use crate::export::{Export, SaveState};
 use crate::slots::Name;
-use crate::{Link, Target};
+use crate::{Link, Target, TargetOptions};
 
 /// Names a target of a server, and never another that has taken its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,6 +97,19 @@ impl<L: Link> Server<L> {
         }
         self.serve(number, links);
         Ok(())
+    }
+
+    /// Has a target go by `options` for the frames that arrive from now on; see [`Target::set_options`]. Its address cannot change:
+    /// that in `options` is passed over. It is advertised when what is advertised has changed, or to whom.
+    pub fn set_options(&mut self, id: TargetId, options: TargetOptions) {
+        let Some(number) = self.number(id) else { return };
+        let Some(Export { target, .. }) = self.exports.get_mut(number) else { return };
+        let told = |of: &TargetOptions| (of.buffer_count, of.sector_align, of.allow.clone(), of.deny.clone());
+        let before = told(target.options());
+        target.set_options(options);
+        if told(target.options()) != before {
+            self.advertise_target(number);
+        }
     }
 
     /// Tells a target that its disk has become what `disk` says, usually larger. It is advertised when that is news; the Linux
