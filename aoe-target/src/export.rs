@@ -7,15 +7,13 @@ use std::os::fd::BorrowedFd;
 
 use bdev::{Done, Io, IoQueue, Submit};
 
+use crate::change::{Change, EditState, Edited, SaveState};
 use crate::inflight::{Inflight, Key};
 use crate::lanes::Lanes;
 use crate::late::Late;
 use crate::port::{Arrival, Port};
 use crate::share::{self, Shares, source};
-use crate::{Frame, Link, ServerStats, State, Step, Target};
-
-/// Stores a target's state durably before it returns; see [`Target::change`].
-pub type SaveState = Box<dyn FnMut(&State) -> io::Result<()> + Send>;
+use crate::{Frame, Link, ServerStats, Step, Target};
 
 /// Ended requests that are answered before the links are looked after again: while many were answered, the initiators' next requests
 /// would wait, and the disk would have nothing to do.
@@ -37,7 +35,9 @@ pub(crate) struct Export<F> {
     shares: Shares,
     done: Vec<Done<F>>,
     /// A change of state that waits for the writes in flight, and the frames that arrived after it.
-    change: Option<(usize, F)>,
+    change: Option<Change<F>>,
+    /// Changes that come after it, and before those frames.
+    edits: VecDeque<Change<F>>,
     held: VecDeque<(Arrival, F)>,
     /// Where a disk has one link only, nothing overtakes.
     late: Option<Late>,
@@ -59,6 +59,7 @@ impl<F: Frame> Export<F> {
             shares: Shares::default(),
             done: Vec::new(),
             change: None,
+            edits: VecDeque::new(),
             held: VecDeque::new(),
             late: None,
             #[cfg(feature = "sabotage")]
@@ -118,7 +119,7 @@ impl<F: Frame> Export<F> {
                 }
             }
             Step::Change(frame) => {
-                self.change = Some((at, frame));
+                self.change = Some(Change::Asked(at, frame));
                 self.settle(ports, stats);
             }
         }
@@ -132,7 +133,7 @@ impl<F: Frame> Export<F> {
     /// Whether a request that came by link number `at` was taken and not answered.
     pub(crate) fn has_from(&self, at: usize) -> bool {
         let held = self.held.iter().any(|(arrival, _)| arrival.link == at);
-        held || self.change.as_ref().is_some_and(|(from, _)| *from == at) || self.inflight.has_from(at)
+        held || self.change.as_ref().is_some_and(|change| change.is_from(at)) || self.inflight.has_from(at)
     }
 
     /// Gives those frames of link number `at` back to it that wait to be judged.
@@ -145,6 +146,23 @@ impl<F: Frame> Export<F> {
                 }
                 other => self.held.extend(other),
             }
+        }
+    }
+
+    /// Changes the state when no write is in flight, and before any later frame is judged.
+    pub(crate) fn edit<L: Link<Frame = F>>(
+        &mut self,
+        edit: EditState,
+        edited: Edited,
+        ports: &mut [Port<L>],
+        stats: &mut ServerStats,
+    ) {
+        let change = Change::Edit(edit, edited);
+        if self.change.is_some() {
+            self.edits.push_back(change);
+        } else {
+            self.change = Some(change);
+            self.settle(ports, stats);
         }
     }
 
@@ -227,13 +245,19 @@ impl<F: Frame> Export<F> {
 
     /// Carries out a waiting change when no write is in flight, then takes up the frames that arrived after it.
     fn settle<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
-        while let Some((at, frame)) = self.change.take_if(|_| !self.inflight.has_writes()) {
-            let port = &mut ports[at];
-            match self.target.change(&port.info, frame, &mut self.save) {
-                Step::Reply(frame) => port.tx.push_back(frame),
-                Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
-                Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
+        while let Some(change) = self.change.take_if(|_| !self.inflight.has_writes()) {
+            match change {
+                Change::Asked(at, frame) => {
+                    let port = &mut ports[at];
+                    match self.target.change(&port.info, frame, &mut self.save) {
+                        Step::Reply(frame) => port.tx.push_back(frame),
+                        Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
+                        Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
+                    }
+                }
+                Change::Edit(edit, edited) => edited(self.target.edit(edit, &mut self.save)),
             }
+            self.change = self.edits.pop_front();
             while self.change.is_none()
                 && let Some((arrival, frame)) = self.held.pop_front()
             {

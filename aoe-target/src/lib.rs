@@ -50,6 +50,7 @@
 
 mod ata;
 mod bucket;
+mod change;
 mod export;
 mod head;
 mod identity;
@@ -75,7 +76,7 @@ pub use aoe_l2::{Frame, Link, LinkInfo};
 pub use aoe_wire::{Address, MacAddr};
 pub use bdev;
 pub use bdev::{Backend, BlockingBackend, DeviceInfo, Done, Io, IoBuf, IoQueue, Status, Submit};
-pub use export::SaveState;
+pub use change::{EditState, Edited, SaveState};
 pub use identity::Identity;
 #[cfg(feature = "sabotage")]
 #[doc(hidden)]

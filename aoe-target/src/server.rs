@@ -19,7 +19,7 @@ use crate::export::Export;
 use crate::port::Port;
 use crate::server::gather::Arrived;
 use crate::slots::Slots;
-use crate::{Link, ServerStats, Target};
+use crate::{Frame, Link, ServerStats, Target};
 
 pub use links::LinkId;
 pub use targets::{AddError, TargetId};
@@ -232,6 +232,22 @@ impl<L: Link> Server<L> {
             advertise(&export.target, port, stats);
         }
         port.routes = routes;
+    }
+}
+
+/// Keeps the books of export number `number`, which had `before` requests, when it has got or answered some.
+fn book<F: Frame>(
+    export: &mut Export<F>,
+    number: usize,
+    before: usize,
+    in_flight: &mut usize,
+    busy: &mut Vec<usize>,
+) {
+    let load = export.load();
+    *in_flight = *in_flight + load - before;
+    if load != 0 && !export.busy {
+        export.busy = true;
+        busy.push(number);
     }
 }
 

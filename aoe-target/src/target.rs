@@ -204,6 +204,26 @@ impl Target {
         self.reply(link, frame, reply)
     }
 
+    /// Changes [`state`](Self::state) as `edit` does, under the same rules: no write is in flight, `save` stores the new state durably
+    /// before it is in force, and when that fails nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// That of `save`.
+    pub fn edit(
+        &mut self,
+        edit: impl FnOnce(&mut State),
+        save: &mut dyn FnMut(&State) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut next = self.state.clone();
+        edit(&mut next);
+        if next != self.state {
+            save(&next)?;
+            self.state = next;
+        }
+        Ok(())
+    }
+
     /// Makes an empty frame an advertisement: a config reply that nobody asked for (AoEr11 §3.2). Send one to each of
     /// [`audience`](Self::audience) when the target starts, and when the link came up or changed.
     pub fn advertise<F: Frame>(&self, link: &LinkInfo, frame: F, to: MacAddr) -> F {

@@ -3,7 +3,7 @@
 use aoe_wire::{Address, Packet};
 use bdev::IoBuf;
 
-use super::{CROWDED, Server};
+use super::{CROWDED, Server, book};
 use crate::port::{Arrival, Port};
 use crate::{Frame, Link, head};
 
@@ -70,12 +70,7 @@ impl<L: Link> Server<L> {
         let (before, dropped) = (export.load(), export.target.stats().late_writes);
         export.receive(arrival, frame, ports, stats);
         let is_late = export.target.stats().late_writes != dropped;
-        let load = export.load();
-        *in_flight = *in_flight + load - before;
-        if load != 0 && !export.busy {
-            export.busy = true;
-            busy.push(number);
-        }
+        book(export, number, before, in_flight, busy);
         if is_late {
             self.late = Some(self.id(number));
         }

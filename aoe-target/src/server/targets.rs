@@ -1,10 +1,13 @@
 //! The targets of a server, which come and go.
 
+use std::io;
+
 use aoe_wire::Address;
 use bdev::{DeviceInfo, IoQueue};
 
-use super::{LinkId, Server, advertise};
-use crate::export::{Export, SaveState};
+use super::{LinkId, Server, advertise, book};
+use crate::change::{EditState, Edited, SaveState};
+use crate::export::Export;
 use crate::slots::Name;
 use crate::{Link, Target, TargetOptions};
 
@@ -110,6 +113,26 @@ impl<L: Link> Server<L> {
         if told(target.options()) != before {
             self.advertise_target(number);
         }
+    }
+
+    /// Changes what initiators have set, as the operator who clears a mask list that has locked everybody out.
+    ///
+    /// It is settled as a change from the wire: `edit` is called when no write is in flight and before any later frame is judged, in
+    /// this call or in a [turn](Self::turn); what it made of the state is stored before it is in force. `edited` is told when that
+    /// is done, or that nothing has changed because it could not be stored, or because the target was removed before
+    /// ([`io::ErrorKind::NotFound`]). Both are dropped uncalled with a server that is dropped meanwhile.
+    ///
+    /// Keep to the limits of the wire: a config string of 1024 bytes, lists of 255 addresses that are neither zero nor a group's.
+    pub fn edit_state(&mut self, id: TargetId, edit: EditState, edited: Edited) {
+        let number = self.number(id);
+        let Self { ports, exports, busy, in_flight, stats, .. } = self;
+        let Some((number, export)) = number.and_then(|number| Some((number, exports.get_mut(number)?)))
+        else {
+            return edited(Err(io::Error::new(io::ErrorKind::NotFound, "this target was removed")));
+        };
+        let before = export.load();
+        export.edit(edit, edited, ports, stats);
+        book(export, number, before, in_flight, busy);
     }
 
     /// Tells a target that its disk has become what `disk` says, usually larger. It is advertised when that is news; the Linux
