@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use aoe_target::State;
 use aoe_wire::{
-    Address, Arg, AtaArg, AtaCommand, ConfigCommand, ErrorCode, MacAddr, MaskCommand, MaskError, Packet,
-    ReserveCommand, SECTOR,
+    Address, Arg, ConfigCommand, ErrorCode, MaskCommand, MaskError, Packet, ReserveCommand, SECTOR,
 };
 
+use self::asked::{Asked, What, ata};
+use self::settings::Settings;
 use crate::{History, Note, Passed, StationId, stamp_of};
+
+mod asked;
+mod settings;
 
 /// By how much a newer write must have arrived later for an older one to be dropped without an answer (protocol reference, rule 5).
 const MARGIN: Duration = Duration::from_millis(10);
@@ -28,10 +32,7 @@ pub(super) struct Wire {
     durable: bool,
     histories: Vec<History>,
     asked: Vec<Asked>,
-    /// Settings in force from a number on, the first from 0.
-    settings: Vec<(u64, State)>,
-    /// What was to be stored since the last confirmed setting.
-    attempts: Vec<State>,
+    settings: Settings,
     /// When writes of this life arrived, and where.
     written: Vec<(Duration, u64, u64)>,
     /// The latest flush that was answered well.
@@ -40,47 +41,7 @@ pub(super) struct Wire {
     taken: Vec<Note>,
     sent: Vec<Note>,
     turn: u64,
-    /// The setting that was in force when the turn began.
-    known: usize,
     pub(super) requests: u64,
-}
-
-/// A request that was taken.
-#[derive(Clone, Debug)]
-struct Asked {
-    from: MacAddr,
-    tag: u32,
-    number: u64,
-    arrived: Duration,
-    exact: bool,
-    /// A write that arrived enough later, with a sector in common, was taken before: it may be dropped.
-    late: bool,
-    what: What,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum What {
-    Read {
-        lba: u64,
-        sectors: u64,
-    },
-    Write {
-        lba: u64,
-        sectors: u64,
-        durable: bool,
-    },
-    Flush,
-    /// IDENTIFY.
-    Identify,
-    Config {
-        change: bool,
-    },
-    Mask {
-        change: bool,
-    },
-    Reserve {
-        change: bool,
-    },
 }
 
 impl Wire {
@@ -91,15 +52,13 @@ impl Wire {
             durable,
             histories: (0..sectors).map(|_| History::default()).collect(),
             asked: Vec::new(),
-            settings: vec![(0, State::default())],
-            attempts: Vec::new(),
+            settings: Settings::default(),
             written: Vec::new(),
             flushed: 0,
             number: 1,
             taken: Vec::new(),
             sent: Vec::new(),
             turn: 0,
-            known: 0,
             requests: 0,
         }
     }
@@ -123,7 +82,7 @@ impl Wire {
 
     /// Judges a turn: what was taken in it, then what was sent.
     pub(super) fn judge(&mut self) -> Result<(), String> {
-        self.known = self.settings.len() - 1;
+        self.settings.turn();
         let mut taken = std::mem::take(&mut self.taken);
         taken.sort_by_key(|note| match note.passed {
             Passed::Taken { round, arrived } => (round, arrived),
@@ -184,23 +143,13 @@ impl Wire {
 
     /// A process starts with this as what was stored.
     pub(super) fn started(&mut self, stored: State, attempts: Vec<State>) -> Result<(), String> {
-        self.attempts.extend(attempts);
-        let confirmed = self.setting(u64::MAX);
-        if stored != *confirmed && !self.attempts.contains(&stored) {
-            return Err(format!(
-                "{}: {confirmed:?} was confirmed, and after a restart it is {stored:?}",
-                self.address
-            ));
-        }
-        self.attempts.clear();
         self.number += 1;
-        (self.settings, self.known) = (vec![(0, stored)], 0);
-        Ok(())
+        self.settings.started(stored, attempts).map_err(|wrong| format!("{}: {wrong}", self.address))
     }
 
     /// What was to be stored lately.
     pub(super) fn attempted(&mut self, attempts: Vec<State>) {
-        self.attempts.extend(attempts);
+        self.settings.attempted(attempts);
     }
 
     /// What is on the disk in the end, when all has been quiet for a while; and nobody was forgotten.
@@ -221,14 +170,8 @@ impl Wire {
         Ok(())
     }
 
-    fn setting(&self, number: u64) -> &State {
-        let at = self.settings.partition_point(|(since, _)| *since < number);
-        &self.settings[at.saturating_sub(1)].1
-    }
-
     fn admits(&self, asked: &Asked) -> bool {
-        let mask = &self.setting(asked.number).mask;
-        mask.is_empty() || mask.contains(&asked.from)
+        self.settings.admit(asked.number, asked.from)
     }
 
     /// Whether a write that arrived enough later, with a sector in common, was taken before. Takes note of one that is not late.
@@ -291,7 +234,10 @@ impl Wire {
         let fits = |asked: &&Asked| asked.from == to && asked.tag == tag && asked.what.fits(&packet.arg);
         let admitted = self.asked.iter().find(|asked| fits(asked) && self.admits(asked));
         if admitted.is_none() && tag == 0 && matches!(packet.arg, Arg::Config(..)) {
-            return self.advertised(to).map(|()| None);
+            return match self.settings.advertise_to(to) {
+                true => Ok(None),
+                false => Err(format!("{}: masked out and told of the target: {to}", self.address)),
+            };
         }
         let Some(number) = admitted.or_else(|| self.asked.iter().find(fits)).map(|asked| asked.number) else {
             return Err(format!("{}: a reply to nobody's request", self.address));
@@ -300,25 +246,13 @@ impl Wire {
         Ok(at.map(|at| self.asked.remove(at)))
     }
 
-    /// It is told that the target is there.
-    fn advertised(&self, to: MacAddr) -> Result<(), String> {
-        // It may have been told before what was set in this turn, or after.
-        let mut states =
-            self.attempts.iter().chain(self.settings[self.known..].iter().map(|(_, state)| state));
-        let lets_in = |state: &State| state.mask.is_empty() || state.mask.contains(&to);
-        match states.any(lets_in) {
-            true => Ok(()),
-            false => Err(format!("{}: masked out and told of the target: {to}", self.address)),
-        }
-    }
-
     fn answered(&mut self, asked: &Asked, frame: &[u8]) -> Result<(), String> {
         let Ok(packet) = Packet::parse(frame) else { return Err("it cannot be read".into()) };
         if !self.admits(asked) {
-            return Err(format!("masked out by {:?} and served", self.setting(asked.number).mask));
+            return Err(format!("masked out by {:?} and served", self.settings.at(asked.number).mask));
         }
         let error = packet.aoe.ver_flags.is_error().then_some(packet.aoe.error);
-        let state = self.setting(asked.number);
+        let state = self.settings.at(asked.number);
         let reserved = !state.reserve.is_empty() && !state.reserve.contains(&asked.from);
         let refused = error == Some(ErrorCode::TARGET_RESERVED);
         if matches!(asked.what, What::Read { .. } | What::Write { .. } | What::Flush) && refused != reserved {
@@ -332,36 +266,20 @@ impl Wire {
             Arg::Config(arg, payload) => {
                 let string = arg.string(payload).map_err(|error| error.to_string())?;
                 let next = State { config: string.to_vec().into(), ..state.clone() };
-                self.told(asked, next)
+                self.settings.told(asked, next)
             }
             Arg::Mask(arg, payload) if arg.error == MaskError::NONE => {
                 let list = arg.directives(payload).map_err(|error| error.to_string())?;
                 let next = State { mask: list.iter().map(|entry| entry.mac).collect(), ..state.clone() };
-                self.told(asked, next)
+                self.settings.told(asked, next)
             }
             Arg::Reserve(arg, payload) => {
                 let list = arg.macs(payload).map_err(|error| error.to_string())?;
                 let next = State { reserve: list.to_vec(), ..state.clone() };
-                self.told(asked, next)
+                self.settings.told(asked, next)
             }
             _ => Ok(()),
         }
-    }
-
-    /// A reply tells what is set.
-    fn told(&mut self, asked: &Asked, told: State) -> Result<(), String> {
-        let known = self.setting(asked.number);
-        if told == *known {
-            return Ok(());
-        }
-        if !asked.what.is_change() {
-            return Err(format!("{known:?} is set, and {told:?} is told"));
-        }
-        let stored = self.attempts.iter().position(|attempt| *attempt == told);
-        let Some(stored) = stored else { return Err(format!("{told:?} was confirmed and not stored")) };
-        self.attempts.drain(..=stored);
-        self.settings.push((asked.number, told));
-        Ok(())
     }
 
     /// A disk command was done.
@@ -397,45 +315,5 @@ impl Wire {
         history.read(number, stamp).map_err(|allowed| {
             format!("sector {lba} is of write {stamp:#x}, and may be of {allowed:#x?}, the latest first")
         })
-    }
-}
-
-/// What an ATA command is to the oracle; `None` for those that move and promise nothing.
-fn ata(arg: &AtaArg) -> Option<What> {
-    let (lba, sectors) = (arg.lba.lba48(), u64::from(arg.sector_count));
-    match arg.command() {
-        AtaCommand::READ_SECTORS_EXT => Some(What::Read { lba, sectors }),
-        AtaCommand::WRITE_SECTORS_EXT => Some(What::Write { lba, sectors, durable: false }),
-        AtaCommand::WRITE_DMA_FUA_EXT => Some(What::Write { lba, sectors, durable: true }),
-        AtaCommand::FLUSH_CACHE | AtaCommand::FLUSH_CACHE_EXT => Some(What::Flush),
-        AtaCommand::IDENTIFY_DEVICE => Some(What::Identify),
-        _ => None,
-    }
-}
-
-impl What {
-    fn is_change(&self) -> bool {
-        matches!(
-            self,
-            Self::Config { change: true } | Self::Mask { change: true } | Self::Reserve { change: true }
-        )
-    }
-
-    /// In which order the replies of one turn are judged: what others depend on first.
-    fn rank(&self) -> u8 {
-        match self {
-            Self::Write { .. } => 0,
-            Self::Flush => 1,
-            _ => 2,
-        }
-    }
-
-    fn fits(&self, arg: &Arg<'_>) -> bool {
-        match self {
-            Self::Config { .. } => matches!(arg, Arg::Config(..)),
-            Self::Mask { .. } => matches!(arg, Arg::Mask(..)),
-            Self::Reserve { .. } => matches!(arg, Arg::Reserve(..)),
-            _ => matches!(arg, Arg::Ata(..)),
-        }
     }
 }

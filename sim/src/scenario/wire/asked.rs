@@ -1,0 +1,83 @@
+//! What a request asks for, as far as the oracle cares: [`Asked`].
+
+use std::time::Duration;
+
+use aoe_wire::{Arg, AtaArg, AtaCommand, MacAddr};
+
+/// A request that was taken.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) from: MacAddr,
+    pub(super) tag: u32,
+    pub(super) number: u64,
+    pub(super) arrived: Duration,
+    pub(super) exact: bool,
+    /// A write that arrived enough later, with a sector in common, was taken before: it may be dropped.
+    pub(super) late: bool,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Read {
+        lba: u64,
+        sectors: u64,
+    },
+    Write {
+        lba: u64,
+        sectors: u64,
+        durable: bool,
+    },
+    Flush,
+    /// IDENTIFY.
+    Identify,
+    Config {
+        change: bool,
+    },
+    Mask {
+        change: bool,
+    },
+    Reserve {
+        change: bool,
+    },
+}
+
+/// What an ATA command is to the oracle; `None` for those that move and promise nothing.
+pub(super) fn ata(arg: &AtaArg) -> Option<What> {
+    let (lba, sectors) = (arg.lba.lba48(), u64::from(arg.sector_count));
+    match arg.command() {
+        AtaCommand::READ_SECTORS_EXT => Some(What::Read { lba, sectors }),
+        AtaCommand::WRITE_SECTORS_EXT => Some(What::Write { lba, sectors, durable: false }),
+        AtaCommand::WRITE_DMA_FUA_EXT => Some(What::Write { lba, sectors, durable: true }),
+        AtaCommand::FLUSH_CACHE | AtaCommand::FLUSH_CACHE_EXT => Some(What::Flush),
+        AtaCommand::IDENTIFY_DEVICE => Some(What::Identify),
+        _ => None,
+    }
+}
+
+impl What {
+    pub(super) fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Config { change: true } | Self::Mask { change: true } | Self::Reserve { change: true }
+        )
+    }
+
+    /// In which order the replies of one turn are judged: what others depend on first.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::Write { .. } => 0,
+            Self::Flush => 1,
+            _ => 2,
+        }
+    }
+
+    pub(super) fn fits(&self, arg: &Arg<'_>) -> bool {
+        match self {
+            Self::Config { .. } => matches!(arg, Arg::Config(..)),
+            Self::Mask { .. } => matches!(arg, Arg::Mask(..)),
+            Self::Reserve { .. } => matches!(arg, Arg::Reserve(..)),
+            _ => matches!(arg, Arg::Ata(..)),
+        }
+    }
+}
