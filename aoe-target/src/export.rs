@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
-use bdev::{Done, Io, IoQueue, Submit};
+use bdev::{DeviceInfo, Done, Io, IoQueue, Status, Submit};
 
 use crate::change::{Change, EditState, Edited, SaveState};
 use crate::inflight::{Inflight, Key};
@@ -14,6 +14,9 @@ use crate::late::Late;
 use crate::port::{Arrival, Port};
 use crate::share::{self, Shares, source};
 use crate::{Frame, Link, ServerStats, Step, Target};
+
+/// A queue, and what its disk is.
+pub type OpenDisk<F> = (Box<dyn IoQueue<F>>, DeviceInfo);
 
 /// Ended requests that are answered before the links are looked after again: while many were answered, the initiators' next requests
 /// would wait, and the disk would have nothing to do.
@@ -25,7 +28,10 @@ pub(crate) struct Export<F> {
     pub(crate) busy: bool,
     /// Whether it gets no more frames, and is dropped when those that it has are answered.
     pub(crate) leaving: bool,
-    queue: Box<dyn IoQueue<F>>,
+    /// `None` while the disk is gone.
+    queue: Option<Box<dyn IoQueue<F>>>,
+    /// Queues before it, until what they were given has ended.
+    retired: Vec<Box<dyn IoQueue<F>>>,
     save: SaveState,
     inflight: Inflight<F>,
     /// Requests that may start, when the queue has room.
@@ -51,7 +57,8 @@ impl<F: Frame> Export<F> {
             target,
             busy: false,
             leaving: false,
-            queue,
+            queue: Some(queue),
+            retired: Vec::new(),
             save,
             inflight: Inflight::new(),
             ready: Lanes::new(),
@@ -77,8 +84,15 @@ impl<F: Frame> Export<F> {
         !self.ready.is_empty() || !self.done.is_empty()
     }
 
-    pub(crate) fn event(&self) -> Option<BorrowedFd<'_>> {
-        self.queue.event()
+    pub(crate) fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.queue.iter().chain(&self.retired).filter_map(IoQueue::event)
+    }
+
+    /// Requests go to `queue` from now on; to none where the disk is gone. What the queue before it was given ends there, and what
+    /// overlaps with that waits, as ever.
+    pub(crate) fn set_queue(&mut self, queue: Option<Box<dyn IoQueue<F>>>) {
+        let before = std::mem::replace(&mut self.queue, queue);
+        self.retired.extend(before.filter(|before| before.in_flight() != 0));
     }
 
     /// Whether the initiator that sent `frame` has as many requests here as it may have where others need the room.
@@ -188,9 +202,16 @@ impl<F: Frame> Export<F> {
         stats: &mut ServerStats,
     ) -> io::Result<()> {
         self.submit(ports, stats);
-        self.queue.kick()?;
+        if let Some(queue) = &mut self.queue {
+            queue.kick()?;
+        }
         let mut done = std::mem::take(&mut self.done);
-        self.queue.reap(&mut done);
+        if let Some(queue) = &mut self.queue {
+            queue.reap(&mut done);
+        }
+        if !self.retired.is_empty() {
+            self.reap_retired(&mut done);
+        }
         let ended = !done.is_empty();
         for done in done.drain(..done.len().min(AT_A_TIME)) {
             self.end(done, ports);
@@ -198,15 +219,32 @@ impl<F: Frame> Export<F> {
         self.done = done;
         if ended {
             self.submit(ports, stats);
-            self.queue.kick()?;
+            if let Some(queue) = &mut self.queue {
+                queue.kick()?;
+            }
             self.settle(ports, stats);
         }
         Ok(())
     }
 
+    /// Takes up what has ended at queues that are no longer used, and closes those that have nothing more.
+    #[cold]
+    fn reap_retired(&mut self, done: &mut Vec<Done<F>>) {
+        self.retired.retain_mut(|queue| {
+            // Where that fails, what is in flight ends all the same.
+            let _ = queue.kick();
+            queue.reap(done);
+            queue.in_flight() != 0
+        });
+    }
+
     fn submit<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
         while let Some(io) = self.ready.pop() {
-            match self.queue.submit(io) {
+            let Some(queue) = &mut self.queue else {
+                self.end(io.done(Status::Aborted), ports);
+                continue;
+            };
+            match queue.submit(io) {
                 Submit::Done(done) => self.end(done, ports),
                 Submit::Queued => {}
                 Submit::Full(io) => {

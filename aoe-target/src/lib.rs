@@ -77,6 +77,7 @@ pub use aoe_wire::{Address, MacAddr};
 pub use bdev;
 pub use bdev::{Backend, BlockingBackend, DeviceInfo, Done, Io, IoBuf, IoQueue, Status, Submit};
 pub use change::{EditState, Edited, SaveState};
+pub use export::OpenDisk;
 pub use identity::Identity;
 #[cfg(feature = "sabotage")]
 #[doc(hidden)]

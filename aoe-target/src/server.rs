@@ -153,7 +153,7 @@ impl<L: Link> Server<L> {
         self.stats.rx_runs += u64::from(progress.received != 0);
         if now >= self.next_look {
             self.next_look = now + LOOK;
-            self.look();
+            self.look(now);
         }
         progress.stalled |= self.run()?;
         progress.in_flight = self.in_flight;
@@ -179,7 +179,7 @@ impl<L: Link> Server<L> {
         let listening = self.has_room();
         let links =
             self.ports.iter().filter(move |_| listening).filter_map(|port| port.link.as_ref()?.event());
-        links.chain(self.busy.iter().filter_map(|number| self.exports.get(*number)?.event()))
+        links.chain(self.busy.iter().filter_map(|number| self.exports.get(*number)).flat_map(Export::events))
     }
 
     fn has_room(&self) -> bool {
@@ -214,13 +214,16 @@ impl<L: Link> Server<L> {
         Ok(stalled)
     }
 
-    /// Has the next run look at every disk: some have something to do of their own accord.
+    /// Has the next run look at every disk: some have something to do of their own accord, and some are gone.
     #[cold]
-    fn look(&mut self) {
+    fn look(&mut self, now: Duration) {
         let Self { exports, busy, .. } = self;
-        for (number, export) in exports.iter_mut().filter(|(_, export)| !export.busy) {
-            export.busy = true;
-            busy.push(number);
+        for (number, export) in exports.iter_mut() {
+            export.target.wait_for_disk(now);
+            if !export.busy {
+                export.busy = true;
+                busy.push(number);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod count;
 mod judge;
+mod medium;
 mod options;
 
 use std::io;
@@ -20,6 +21,7 @@ use bdev::{DeviceInfo, Done, Extent, Features, Io, Op};
 use crate::ata;
 use crate::reply::{self, Reply};
 use crate::target::judge::{Plan, Why};
+use crate::target::medium::Medium;
 use crate::{Frame, LinkInfo, State, Stats, head};
 
 pub use options::TargetOptions;
@@ -50,7 +52,10 @@ pub struct Target {
     options: TargetOptions,
     disk: DeviceInfo,
     state: State,
+    medium: Medium,
     write_cache: bool,
+    /// Whether a write was ever acknowledged that may not have been durable.
+    cached: bool,
     flush_failed: bool,
     stats: Stats,
     #[cfg(feature = "sabotage")]
@@ -66,7 +71,9 @@ impl Target {
             options,
             disk,
             state,
+            medium: Medium::Present,
             write_cache,
+            cached: false,
             flush_failed: false,
             stats: Stats::default(),
             #[cfg(feature = "sabotage")]
@@ -135,6 +142,7 @@ impl Target {
                     Op::Write { fua } => Op::Write { fua: fua || !self.write_cache },
                     other => other,
                 };
+                self.cached |= self.write_cache && op.is_write();
                 submit(frame, op, extent, reach)
             }
         }
@@ -146,8 +154,10 @@ impl Target {
         let mut frame = done.into_buf();
         if !status.is_ok() {
             self.stats.disk_errors += 1;
-            self.flush_failed |= op == Op::Flush;
-            return self.reply(link, frame, Reply::AtaFailed(ata::error_register(op, status)));
+            let refusal = self.medium.refusal();
+            self.flush_failed |= op == Op::Flush && refusal.is_none();
+            let failed = Reply::AtaFailed(ata::error_register(op, status));
+            return self.reply(link, frame, refusal.unwrap_or(failed));
         }
         let fits = fitting(link, &frame);
         // The ranges of a TRIM say what is left to be done; of other commands only the registers are wanted.

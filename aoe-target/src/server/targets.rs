@@ -7,7 +7,7 @@ use bdev::{DeviceInfo, IoQueue};
 
 use super::{LinkId, Server, advertise, book};
 use crate::change::{EditState, Edited, SaveState};
-use crate::export::Export;
+use crate::export::{Export, OpenDisk};
 use crate::slots::Name;
 use crate::{Link, Target, TargetOptions};
 
@@ -142,6 +142,30 @@ impl<L: Link> Server<L> {
         let Some(Export { target, .. }) = self.exports.get_mut(number) else { return };
         if *target.disk() != disk {
             target.set_disk(disk);
+            self.advertise_target(number);
+        }
+    }
+
+    /// Has a target's requests go to another queue from now on, that of `disk`; `None` when it is gone.
+    ///
+    /// Without a disk, ATA commands are answered with error 3, device unavailable, which has initiators try again; and when it has
+    /// been gone for ten seconds of [`turn`](Self::turn), by ATA status 41 and error 04 (AoEr11 §2). Config string, mask list and
+    /// reservation are answered for as ever. With a disk the target serves again, and is advertised where the disk was gone or has
+    /// changed.
+    ///
+    /// What a queue was given ends there, good or not, before the queue is dropped, and what overlaps with it waits until then. So
+    /// the order is kept over the change, as long as both are queues of one disk, where a flush of the one covers the writes of the
+    /// other. A request that a lost disk fails, or that had not come to it, is answered as those that arrive then. Where writes were
+    /// acknowledged that a cache may have lost with the disk, no flush succeeds again until the target is added anew.
+    pub fn set_queue(&mut self, id: TargetId, disk: Option<OpenDisk<L::Frame>>) {
+        let Some(number) = self.exports.find(id.0) else { return };
+        let Some(export) = self.exports.get_mut(number) else { return };
+        let Some((queue, info)) = disk else {
+            export.target.lose_disk();
+            return export.set_queue(None);
+        };
+        export.set_queue(Some(queue));
+        if export.target.find_disk(info) {
             self.advertise_target(number);
         }
     }

@@ -9,6 +9,7 @@ use aoe_wire::{
 use bdev::{Extent, Op};
 
 use super::Target;
+use super::medium::Medium;
 use crate::ata::{self, Begin};
 use crate::query::{self, Query};
 use crate::reply::Reply;
@@ -84,11 +85,12 @@ impl Target {
         let plan = match packet.arg {
             Arg::Ata(arg, payload) => {
                 match ata::begin(arg, payload, len - ATA_HEADER_LEN, fits, &self.disk) {
-                    Begin::Identify => Plan::Reply(Reply::Identify),
+                    Begin::Identify => Plan::Reply(self.medium.refusal().unwrap_or(Reply::Identify)),
                     _ if wildcard => return None,
                     _ if !reserve::admits(&self.state.reserve, packet.eth.src) => {
                         Plan::refuse(ErrorCode::TARGET_RESERVED)
                     }
+                    _ if self.medium != Medium::Present => Plan::Reply(self.medium.refusal()?),
                     Begin::Good { count } => Plan::Reply(Reply::AtaGood { count }),
                     Begin::Fail(error) => Plan::Reply(Reply::AtaFailed(error)),
                     Begin::Refuse(code) => Plan::refuse(code),
