@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::State;
+use crate::inflight::Origin;
 
 /// Stores a target's state durably before it returns; see [`Target::change`](crate::Target::change).
 pub type SaveState = Box<dyn FnMut(&State) -> io::Result<()> + Send>;
@@ -14,14 +15,14 @@ pub type EditState = Box<dyn FnOnce(&mut State) + Send>;
 pub type Edited = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 pub(crate) enum Change<F> {
-    /// The link number that a request came by, and its frame.
-    Asked(usize, F),
+    /// Whence a request came, and its frame.
+    Asked(Origin, F),
     Edit(EditState, Edited),
 }
 
 impl<F> Change<F> {
     /// Whether it was asked for by link number `at`.
     pub(crate) fn is_from(&self, at: usize) -> bool {
-        matches!(self, Self::Asked(link, _) if *link == at)
+        matches!(self, Self::Asked(origin, _) if origin.link == at)
     }
 }

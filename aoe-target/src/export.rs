@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use bdev::{DeviceInfo, Done, Io, IoQueue, Status, Submit};
 
 use crate::change::{Change, EditState, Edited, SaveState};
-use crate::inflight::{Inflight, Key};
+use crate::inflight::{Inflight, Key, Origin};
+use crate::initiators::{self, Initiator, Initiators, source};
 use crate::lanes::Lanes;
 use crate::late::Late;
 use crate::port::{Arrival, Port};
-use crate::share::{self, Shares, source};
+use crate::recent::Recent;
 use crate::{Frame, Link, ServerStats, Step, Target};
 
 /// A queue, and what its disk is.
@@ -38,13 +40,16 @@ pub(crate) struct Export<F> {
     ready: Lanes<Io<F>>,
     /// Those among them that no earlier one keeps any more, on their way there.
     freed: VecDeque<Io<F>>,
-    shares: Shares,
+    initiators: Initiators,
+    recent: Recent,
+    /// The time of the turn.
+    now: Duration,
     done: Vec<Done<F>>,
-    /// A change of state that waits for the writes in flight, and the frames that arrived after it.
+    /// A change of state that waits for the writes in flight, and the frames that arrived after it, each with the time of its turn.
     change: Option<Change<F>>,
     /// Changes that come after it, and before those frames.
     edits: VecDeque<Change<F>>,
-    held: VecDeque<(Arrival, F)>,
+    held: VecDeque<(Arrival, Duration, F)>,
     /// Where a disk has one link only, nothing overtakes.
     late: Option<Late>,
     #[cfg(feature = "sabotage")]
@@ -63,7 +68,9 @@ impl<F: Frame> Export<F> {
             inflight: Inflight::new(),
             ready: Lanes::new(),
             freed: VecDeque::new(),
-            shares: Shares::default(),
+            initiators: Initiators::default(),
+            recent: Recent::new(),
+            now: Duration::ZERO,
             done: Vec::new(),
             change: None,
             edits: VecDeque::new(),
@@ -84,6 +91,11 @@ impl<F: Frame> Export<F> {
         !self.ready.is_empty() || !self.done.is_empty()
     }
 
+    /// The initiators that have used it lately.
+    pub(crate) fn initiators(&self) -> impl Iterator<Item = &Initiator> {
+        self.initiators.iter()
+    }
+
     pub(crate) fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.queue.iter().chain(&self.retired).filter_map(IoQueue::event)
     }
@@ -97,43 +109,64 @@ impl<F: Frame> Export<F> {
 
     /// Whether the initiator that sent `frame` has as many requests here as it may have where others need the room.
     pub(crate) fn has_its_share(&self, frame: &F) -> bool {
-        let share = share::LEAST.max(self.target.options().buffer_count.into());
-        self.shares.of(source(frame)) >= share
+        let share = initiators::LEAST.max(self.target.options().buffer_count.into());
+        self.initiators.in_flight(source(frame)) >= share
     }
 
-    /// A frame for this target has arrived.
+    /// A frame for this target has arrived, and is taken in the turn of the time `now`.
     pub(crate) fn receive<L: Link<Frame = F>>(
         &mut self,
         arrival: Arrival,
+        now: Duration,
         frame: F,
         ports: &mut [Port<L>],
         stats: &mut ServerStats,
     ) {
-        if self.change.is_some() {
-            self.shares.begin(source(&frame));
-            self.held.push_back((arrival, frame));
-            return;
-        }
+        self.now = now;
+        self.take(arrival, now, frame, ports, stats);
+        self.count_load();
+    }
+
+    /// Takes up a frame that was `taken` in this turn or, while a change had to wait, in an earlier one.
+    fn take<L: Link<Frame = F>>(
+        &mut self,
+        arrival: Arrival,
+        taken: Duration,
+        frame: F,
+        ports: &mut [Port<L>],
+        stats: &mut ServerStats,
+    ) {
         let at = arrival.link;
+        let origin = Origin { link: at, source: source(&frame), taken };
+        if self.change.is_some() {
+            self.initiators.seen(origin.source, self.now).in_flight += 1;
+            self.held.push_back((arrival, taken, frame));
+            return self.count_load();
+        }
+        let errors = self.target.stats().errors();
         match self.target.handle(&ports[at].info, frame) {
             Step::Ignore(frame) => ports[at].recycle(frame),
-            Step::Reply(frame) => ports[at].tx.push_back(frame),
+            Step::Reply(frame) => {
+                let initiator = self.initiators.seen(origin.source, self.now);
+                initiator.requests += 1;
+                initiator.errors += self.target.stats().errors() - errors;
+                self.count_other(origin);
+                ports[at].tx.push_back(frame);
+            }
             Step::Submit { io, reach } if self.is_late(arrival, &io, &reach) => {
                 ports[at].recycle(self.target.drop_late(io));
             }
-            Step::Submit { io, reach } => {
-                let source = source(io.buf());
-                self.shares.begin(source);
-                match self.inflight.begin(at, io, reach) {
-                    Some(io) => {
-                        self.ready.push(source, io);
-                        self.submit(ports, stats);
-                    }
-                    None => stats.overlaps += 1,
+            Step::Submit { io, reach } => match self.begin(origin, io, reach) {
+                Some(io) => {
+                    self.ready.push(origin.source, io);
+                    self.submit(ports, stats);
                 }
-            }
+                None => stats.overlaps += 1,
+            },
             Step::Change(frame) => {
-                self.change = Some(Change::Asked(at, frame));
+                self.initiators.seen(origin.source, self.now).in_flight += 1;
+                self.change = Some(Change::Asked(origin, frame));
+                self.count_load();
                 self.settle(ports, stats);
             }
         }
@@ -146,7 +179,7 @@ impl<F: Frame> Export<F> {
 
     /// Whether a request that came by link number `at` was taken and not answered.
     pub(crate) fn has_from(&self, at: usize) -> bool {
-        let held = self.held.iter().any(|(arrival, _)| arrival.link == at);
+        let held = self.held.iter().any(|(arrival, ..)| arrival.link == at);
         held || self.change.as_ref().is_some_and(|change| change.is_from(at)) || self.inflight.has_from(at)
     }
 
@@ -154,8 +187,8 @@ impl<F: Frame> Export<F> {
     pub(crate) fn give_back<L: Link<Frame = F>>(&mut self, at: usize, link: &mut L) {
         for _ in 0..self.held.len() {
             match self.held.pop_front() {
-                Some((arrival, frame)) if arrival.link == at => {
-                    self.shares.end(source(&frame));
+                Some((arrival, _, frame)) if arrival.link == at => {
+                    self.initiators.end(source(&frame), |_| {});
                     link.recycle(frame);
                 }
                 other => self.held.extend(other),
@@ -180,6 +213,35 @@ impl<F: Frame> Export<F> {
         }
     }
 
+    /// Begins a request of the disk, and counts it. Returns it when it may start now.
+    fn begin(&mut self, origin: Origin, io: Io<F>, reach: Range<u64>) -> Option<Io<F>> {
+        let (op, sectors) = (io.op(), io.extent().sectors);
+        let seen = self.recent.repeats(&io, &reach, origin.source, self.now);
+        let begun = self.inflight.begin(origin, io, reach);
+        let repeats = u64::from(seen || begun.repeats);
+        let initiator = self.initiators.seen(origin.source, self.now);
+        initiator.count(op, sectors);
+        initiator.in_flight += 1;
+        initiator.retransmits += repeats;
+        self.target.stats_mut().retransmits += repeats;
+        self.count_load();
+        begun.start
+    }
+
+    /// Counts a request that is answered without the disk.
+    fn count_other(&mut self, origin: Origin) {
+        let latency = self.now.saturating_sub(origin.taken);
+        self.target.stats_mut().other_latency.record(latency);
+    }
+
+    fn count_load(&mut self) {
+        let load = self.load();
+        let stats = self.target.stats_mut();
+        stats.in_flight = load;
+        stats.max_in_flight = stats.max_in_flight.max(load);
+        stats.initiators_forgotten = self.initiators.forgotten();
+    }
+
     #[cfg(feature = "sabotage")]
     pub(crate) fn sabotage(&mut self, sabotage: crate::Sabotage) {
         self.sabotage = sabotage;
@@ -198,9 +260,11 @@ impl<F: Frame> Export<F> {
     /// Starts what was submitted since the last call, and answers what has ended.
     pub(crate) fn run<L: Link<Frame = F>>(
         &mut self,
+        now: Duration,
         ports: &mut [Port<L>],
         stats: &mut ServerStats,
     ) -> io::Result<()> {
+        self.now = now;
         self.submit(ports, stats);
         if let Some(queue) = &mut self.queue {
             queue.kick()?;
@@ -224,6 +288,7 @@ impl<F: Frame> Export<F> {
             }
             self.settle(ports, stats);
         }
+        self.count_load();
         Ok(())
     }
 
@@ -259,25 +324,51 @@ impl<F: Frame> Export<F> {
     /// A disk request has ended: answers it, or goes on with the next part of its command.
     fn end<L: Link<Frame = F>>(&mut self, done: Done<F>, ports: &mut [Port<L>]) {
         let tag = done.tag();
-        let at = Key::from_tag(tag).and_then(|key| Some((key, self.inflight.link(key)?)));
-        let Some((key, at)) = at else {
+        let origin = Key::from_tag(tag).and_then(|key| Some((key, self.inflight.origin(key)?)));
+        let Some((key, origin)) = origin else {
             debug_assert!(false, "a queue returned a request that it was not given: tag {tag}");
             return;
         };
-        let port = &mut ports[at];
-        let source = source(done.buf());
+        let port = &mut ports[origin.link];
+        let (op, errors) = (done.op(), self.target.stats().errors());
         match self.target.finish(&port.info, done) {
             Step::Submit { io, .. } => {
-                self.ready.put_back(source, io.with_tag(tag));
+                self.ready.put_back(origin.source, io.with_tag(tag));
                 return;
             }
             Step::Reply(frame) => port.tx.push_back(frame),
             Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
         }
-        self.shares.end(source);
+        let stats = self.target.stats_mut();
+        let (latency, errors) = (self.now.saturating_sub(origin.taken), stats.errors() - errors);
+        stats.latency(op).record(latency);
+        self.initiators.end(origin.source, |initiator| {
+            initiator.errors += errors;
+            initiator.latency.record(latency);
+        });
         self.inflight.end(key, &mut self.freed);
         for io in self.freed.drain(..) {
-            self.ready.push(share::source(io.buf()), io);
+            self.ready.push(source(io.buf()), io);
+        }
+    }
+
+    /// Carries out a change that an initiator asked for, and answers it.
+    fn carry_out<L: Link<Frame = F>>(&mut self, origin: Origin, frame: F, ports: &mut [Port<L>]) {
+        let port = &mut ports[origin.link];
+        let (replies, errors) = (self.target.stats().replies, self.target.stats().errors());
+        match self.target.change(&port.info, frame, &mut self.save) {
+            Step::Reply(frame) => port.tx.push_back(frame),
+            Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
+            Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
+        }
+        let counted = self.target.stats();
+        let (replies, errors) = (counted.replies - replies, counted.errors() - errors);
+        self.initiators.end(origin.source, |initiator| {
+            initiator.requests += replies;
+            initiator.errors += errors;
+        });
+        if replies != 0 {
+            self.count_other(origin);
         }
     }
 
@@ -285,22 +376,15 @@ impl<F: Frame> Export<F> {
     fn settle<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
         while let Some(change) = self.change.take_if(|_| !self.inflight.has_writes()) {
             match change {
-                Change::Asked(at, frame) => {
-                    let port = &mut ports[at];
-                    match self.target.change(&port.info, frame, &mut self.save) {
-                        Step::Reply(frame) => port.tx.push_back(frame),
-                        Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
-                        Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
-                    }
-                }
+                Change::Asked(origin, frame) => self.carry_out(origin, frame, ports),
                 Change::Edit(edit, edited) => edited(self.target.edit(edit, &mut self.save)),
             }
             self.change = self.edits.pop_front();
             while self.change.is_none()
-                && let Some((arrival, frame)) = self.held.pop_front()
+                && let Some((arrival, taken, frame)) = self.held.pop_front()
             {
-                self.shares.end(source(&frame));
-                self.receive(arrival, frame, ports, stats);
+                self.initiators.end(source(&frame), |_| {});
+                self.take(arrival, taken, frame, ports, stats);
             }
         }
     }

@@ -12,7 +12,9 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::Duration;
 
+use aoe_wire::MacAddr;
 use bdev::{Io, Op};
 
 /// Names a request in flight; travels as the [`Io`]'s tag.
@@ -27,6 +29,26 @@ impl Key {
     pub(crate) fn from_tag(tag: u64) -> Option<Self> {
         u32::try_from(tag).ok().map(Self)
     }
+}
+
+/// Whence a request came, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The number of the link.
+    pub(crate) link: usize,
+    pub(crate) source: MacAddr,
+    /// The time of the turn that took it.
+    pub(crate) taken: Duration,
+}
+
+/// What has become of a request that began.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Begun<F> {
+    /// The request, tagged, when it may start now; else it is kept until [`Inflight::end`] hands it out.
+    pub(crate) start: Option<Io<F>>,
+    /// Whether its initiator has the same in flight already.
+    pub(crate) repeats: bool,
 }
 
 /// The requests of one disk that have begun and not ended.
@@ -46,7 +68,7 @@ struct Slot<F> {
     arrival: u64,
     kind: Kind,
     reach: Range<u64>,
-    link: usize,
+    origin: Origin,
     /// Earlier requests that must end first.
     blockers: usize,
     parked: Option<Io<F>>,
@@ -87,9 +109,8 @@ impl<F> Inflight<F> {
         self.writes != 0
     }
 
-    /// Takes note of a request from link number `link` that may touch the sectors of `reach`. Returns it, tagged, when it may start
-    /// now; else it is kept until [`end`](Self::end) hands it out.
-    pub(crate) fn begin(&mut self, link: usize, io: Io<F>, reach: Range<u64>) -> Option<Io<F>> {
+    /// Takes note of a request that may touch the sectors of `reach`.
+    pub(crate) fn begin(&mut self, origin: Origin, io: Io<F>, reach: Range<u64>) -> Begun<F> {
         let kind = match io.op() {
             Op::Flush => Kind::Flush,
             op if op.is_write() => Kind::Write,
@@ -101,9 +122,13 @@ impl<F> Inflight<F> {
             (_, reach) => (kind, reach),
         };
         self.arrivals += 1;
-        let mut slot = Slot { arrival: self.arrivals, kind, reach, link, blockers: 0, parked: None };
+        let mut slot = Slot { arrival: self.arrivals, kind, reach, origin, blockers: 0, parked: None };
+        let mut repeats = false;
         if self.len() != 0 {
-            slot.blockers = self.slots.iter().flatten().filter(|earlier| earlier.blocks(&slot)).count();
+            for earlier in self.slots.iter().flatten() {
+                slot.blockers += usize::from(earlier.blocks(&slot));
+                repeats |= earlier.is_like(&slot);
+            }
         }
         self.writes += usize::from(kind == Kind::Write);
         let index = self.free.pop().unwrap_or_else(|| {
@@ -120,17 +145,17 @@ impl<F> Inflight<F> {
             None
         };
         self.slots[index as usize] = Some(slot);
-        start
+        Begun { start, repeats }
     }
 
-    /// The link that a request in flight came from.
-    pub(crate) fn link(&self, key: Key) -> Option<usize> {
-        self.slots.get(key.0 as usize)?.as_ref().map(|slot| slot.link)
+    /// Whence a request in flight came.
+    pub(crate) fn origin(&self, key: Key) -> Option<Origin> {
+        self.slots.get(key.0 as usize)?.as_ref().map(|slot| slot.origin)
     }
 
     /// Whether a request in flight came from link number `link`.
     pub(crate) fn has_from(&self, link: usize) -> bool {
-        self.slots.iter().flatten().any(|slot| slot.link == link)
+        self.slots.iter().flatten().any(|slot| slot.origin.link == link)
     }
 
     /// Takes note that a request has ended, and appends those that may start now to `ready`, in order of arrival.
@@ -169,6 +194,15 @@ impl<F> Inflight<F> {
 }
 
 impl<F> Slot<F> {
+    /// Whether `later` wants the same as this, sectors and not a flush, for the same initiator.
+    fn is_like(&self, later: &Self) -> bool {
+        self.reach.start == later.reach.start
+            && self.reach.end == later.reach.end
+            && !self.reach.is_empty()
+            && self.kind == later.kind
+            && self.origin.source == later.origin.source
+    }
+
     /// Whether `later`, which arrived after this, must wait for this to end.
     fn blocks(&self, later: &Self) -> bool {
         match (self.kind, later.kind) {
@@ -190,6 +224,8 @@ mod tests {
 
     type Flight = Inflight<Vec<u8>>;
 
+    const ORIGIN: Origin = Origin { link: 0, source: MacAddr::ZERO, taken: Duration::ZERO };
+
     fn io(op: Op, lba: u64, sectors: u32) -> (Io<Vec<u8>>, Range<u64>) {
         (Io::new(op, Extent::new(lba, sectors), vec![], 0), lba..lba + u64::from(sectors))
     }
@@ -197,7 +233,7 @@ mod tests {
     /// Begins a request; the key, and whether it may start.
     fn begin(flight: &mut Flight, op: Op, lba: u64, sectors: u32) -> (Key, bool) {
         let (io, reach) = io(op, lba, sectors);
-        match flight.begin(0, io, reach) {
+        match flight.begin(ORIGIN, io, reach).start {
             Some(io) => (Key::from_tag(io.abandon().tag()).unwrap(), true),
             None => {
                 let newest = flight.slots.iter().flatten().map(|slot| slot.arrival).max().unwrap();
@@ -254,6 +290,32 @@ mod tests {
         assert!(begin(&mut flight, WRITE, 50, 1).1, "later writes run beside a flush");
         assert_eq!(end(&mut flight, one), [two]);
         assert_eq!(end(&mut flight, two), [flush]);
+    }
+
+    #[test]
+    fn a_repeat_is_the_same_of_the_same_initiator_while_it_is_in_flight() {
+        let mut flight = Flight::new();
+        let mut repeats = |op, lba, sectors, source| {
+            let (io, reach) = io(op, lba, sectors);
+            let begun = flight.begin(Origin { source, ..ORIGIN }, io, reach);
+            if let Some(io) = begun.start {
+                drop(io.abandon());
+            }
+            begun.repeats
+        };
+        let other = MacAddr([2, 0, 0, 0, 0, 2]);
+        assert!(!repeats(Op::Read, 8, 2, ORIGIN.source));
+        assert!(!repeats(Op::Read, 8, 2, other));
+        assert!(!repeats(Op::Read, 8, 1, ORIGIN.source));
+        assert!(!repeats(WRITE, 8, 2, ORIGIN.source));
+        assert!(repeats(Op::Read, 8, 2, other));
+        assert!(repeats(WRITE, 8, 2, ORIGIN.source), "also while the first waits");
+        assert!(!repeats(Op::Flush, 0, 0, other) && !repeats(Op::Flush, 0, 0, other));
+        flight.end(Key(0), &mut VecDeque::new());
+        let (io, reach) = io(Op::Read, 8, 2);
+        let begun = flight.begin(ORIGIN, io, reach);
+        assert!(!begun.repeats, "the first has ended");
+        flight.drain_waiting().for_each(|io| drop(io.abandon()));
     }
 
     proptest! {

@@ -53,20 +53,22 @@ mod bucket;
 mod change;
 mod export;
 mod head;
+mod histogram;
 mod identity;
 mod inflight;
+mod initiators;
 mod lanes;
 mod late;
 mod mask;
 mod port;
 mod query;
+mod recent;
 mod reply;
 mod reserve;
 mod routes;
 #[cfg(feature = "sabotage")]
 mod sabotage;
 mod server;
-mod share;
 mod slots;
 mod state;
 mod stats;
@@ -78,7 +80,9 @@ pub use bdev;
 pub use bdev::{Backend, BlockingBackend, DeviceInfo, Done, Io, IoBuf, IoQueue, Status, Submit};
 pub use change::{EditState, Edited, SaveState};
 pub use export::OpenDisk;
+pub use histogram::Histogram;
 pub use identity::Identity;
+pub use initiators::Initiator;
 #[cfg(feature = "sabotage")]
 #[doc(hidden)]
 pub use sabotage::Sabotage;

@@ -6,6 +6,7 @@
 mod gather;
 mod links;
 mod route;
+mod sight;
 mod targets;
 
 use std::io;
@@ -45,6 +46,8 @@ pub struct Server<L: Link> {
     busy: Vec<usize>,
     /// Those requests, over all exports.
     in_flight: usize,
+    /// The time of this turn.
+    now: Duration,
     /// When the disks of the other exports are looked at.
     next_look: Duration,
     wildcards: Bucket,
@@ -95,6 +98,7 @@ impl<L: Link> Server<L> {
             exports: Slots::new(),
             busy: Vec::new(),
             in_flight: 0,
+            now: Duration::ZERO,
             next_look: Duration::ZERO,
             wildcards: Bucket::new(WILDCARDS_PER_SECOND),
             stats: ServerStats::default(),
@@ -148,6 +152,7 @@ impl<L: Link> Server<L> {
     /// When a link or a disk can never work again.
     pub fn turn(&mut self, now: Duration) -> io::Result<Progress> {
         let mut progress = Progress::default();
+        self.now = now;
         self.wildcards.refill(now);
         progress.received = self.gather()?;
         self.stats.rx_runs += u64::from(progress.received != 0);
@@ -188,7 +193,7 @@ impl<L: Link> Server<L> {
 
     /// Runs the exports that have requests. Whether one of them waits for something that no event tells of.
     fn run(&mut self) -> io::Result<bool> {
-        let Self { ports, exports, busy, in_flight, stats, .. } = self;
+        let Self { ports, exports, busy, in_flight, stats, now, .. } = self;
         let (mut stalled, mut next) = (false, 0);
         while let Some(number) = busy.get(next).copied() {
             let Some(export) = exports.get_mut(number) else {
@@ -196,7 +201,7 @@ impl<L: Link> Server<L> {
                 continue;
             };
             let before = export.load();
-            let result = export.run(ports, stats);
+            let result = export.run(*now, ports, stats);
             let load = export.load();
             *in_flight = *in_flight + load - before;
             result?;

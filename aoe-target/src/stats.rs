@@ -1,6 +1,11 @@
 //! Plain counters. Read them between turns; they never go back, but for what is in flight.
 
-/// What a target has counted.
+use bdev::Op;
+
+use crate::Histogram;
+
+/// What a target has counted. What needs the time or the order of requests (from [`retransmits`](Self::retransmits) on) is counted by the
+/// [`Server`](crate::Server) that it is served by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -48,6 +53,43 @@ pub struct Stats {
     pub sectors_read: u64,
     /// Sectors of 512 bytes brought by write commands.
     pub sectors_written: u64,
+    /// Requests of the disk that repeat an earlier one: of the same initiator, of the same kind (does it write?) and the same sectors, and
+    /// either sent before the answer can have been heard (the earlier one was in flight, or taken in the same turn), or with the tag of
+    /// the earlier one, which is not 0 and was taken within 10 s.
+    ///
+    /// So what is not counted is a repeat under another tag (Linux) of what was answered in an earlier turn: a lost answer, which looks
+    /// like a wish for the same sectors once more. And what is counted although it is none are the requests of programs that bypass
+    /// their cache and want the same sectors at the same time.
+    pub retransmits: u64,
+    /// Requests that were taken and not answered, now.
+    pub in_flight: usize,
+    /// The most that there were at a time.
+    pub max_in_flight: usize,
+    /// Initiators that were forgotten, so that others may be remembered, see [`Initiator`](crate::Initiator).
+    pub initiators_forgotten: u64,
+    /// How long read commands took, those to be verified too.
+    pub read_latency: Histogram,
+    /// How long write commands took.
+    pub write_latency: Histogram,
+    /// How long all other requests took.
+    pub other_latency: Histogram,
+}
+
+impl Stats {
+    /// Replies that tell of an error, of either kind.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.aoe_errors + self.ata_errors
+    }
+
+    /// The times of disk requests that end with `op`.
+    pub(crate) fn latency(&mut self, op: Op) -> &mut Histogram {
+        match op {
+            Op::Read => &mut self.read_latency,
+            Op::Write { .. } => &mut self.write_latency,
+            Op::Flush | Op::Discard | Op::WriteZeroes => &mut self.other_latency,
+        }
+    }
 }
 
 /// What a server has counted, over all of its links and targets.

@@ -254,6 +254,10 @@ impl Target {
         if self.options.sector_align && sectors >= 8 { sectors & !7 } else { sectors }
     }
 
+    pub(crate) fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
+    }
+
     /// The settings that it goes by.
     #[must_use]
     pub fn options(&self) -> &TargetOptions {

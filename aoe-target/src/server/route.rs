@@ -61,14 +61,14 @@ impl<L: Link> Server<L> {
 
     /// Gives a frame to export number `number`.
     fn deliver(&mut self, arrival: Arrival, number: usize, frame: L::Frame) {
-        let Self { ports, exports, busy, in_flight, stats, .. } = self;
+        let Self { ports, exports, busy, in_flight, stats, now, .. } = self;
         let Some(export) = exports.get_mut(number) else { return ports[arrival.link].recycle(frame) };
         if *in_flight >= CROWDED && export.has_its_share(&frame) {
             stats.over_share += 1;
             return ports[arrival.link].recycle(frame);
         }
         let (before, dropped) = (export.load(), export.target.stats().late_writes);
-        export.receive(arrival, frame, ports, stats);
+        export.receive(arrival, *now, frame, ports, stats);
         let is_late = export.target.stats().late_writes != dropped;
         book(export, number, before, in_flight, busy);
         if is_late {

@@ -176,7 +176,7 @@ impl<L: Link> Server<L> {
     }
 
     /// The number of a target that takes frames.
-    fn number(&self, id: TargetId) -> Option<usize> {
+    pub(super) fn number(&self, id: TargetId) -> Option<usize> {
         let number = self.exports.find(id.0)?;
         self.exports.get(number).filter(|export| !export.leaving).map(|_| number)
     }
