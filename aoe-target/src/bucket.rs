@@ -1,41 +1,45 @@
-//! A token bucket: so many events a second, with a second's worth at once.
+//! A token bucket: so much a second, and some of it at once.
 
 use std::time::Duration;
 
+use crate::late::nanos;
+
+/// Nanoseconds of a second.
+const SECOND: u64 = 1_000_000_000;
+
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    per_second: u32,
-    tokens: u32,
-    /// Up to when tokens were filled in.
-    filled: Duration,
+    per_second: u64,
+    /// The time that earns one, and the time whose earnings may be spent at once, which is no shorter.
+    one: u64,
+    burst: u64,
+    /// The time that what was spent takes to be earned again. What is spent may exceed what there is, and is then waited for.
+    spent: u64,
+    /// Up to when time was taken into account.
+    filled: u64,
 }
 
 impl Bucket {
-    pub(crate) fn new(per_second: u32) -> Self {
-        Self { per_second, tokens: per_second, filled: Duration::ZERO }
+    pub(crate) fn new(per_second: u64, burst: Duration) -> Self {
+        let one = SECOND / per_second.max(1);
+        Self { per_second: per_second.max(1), one, burst: nanos(burst).max(one), spent: 0, filled: 0 }
     }
 
-    /// Fills in what the time since the last call has earned.
-    pub(crate) fn refill(&mut self, now: Duration) {
-        if self.tokens >= self.per_second {
-            self.filled = now;
-            return;
-        }
-        let token = Duration::from_secs(1) / self.per_second;
-        let earned = now.saturating_sub(self.filled).as_nanos() / token.as_nanos().max(1);
-        let earned = u32::try_from(earned).unwrap_or(u32::MAX);
-        self.filled += token.saturating_mul(earned);
-        self.tokens = earned.saturating_add(self.tokens).min(self.per_second);
+    /// Fills in what the time since the last call has earned. `now` is in nanoseconds.
+    pub(crate) fn refill(&mut self, now: u64) {
+        self.spent = self.spent.saturating_sub(now.saturating_sub(self.filled));
+        self.filled = now;
     }
 
-    /// Whether there is a token.
+    /// Whether there is one.
     pub(crate) fn has_any(&self) -> bool {
-        self.tokens != 0
+        self.spent.saturating_add(self.one) <= self.burst
     }
 
-    /// Takes `count` tokens, or all that there are.
+    /// Spends `count`, also when there are not so many.
     pub(crate) fn spend(&mut self, count: usize) {
-        self.tokens = self.tokens.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+        let time = (count as u64).saturating_mul(SECOND) / self.per_second;
+        self.spent = self.spent.saturating_add(time);
     }
 }
 
@@ -43,30 +47,55 @@ impl Bucket {
 mod tests {
     use super::*;
 
+    const MS: u64 = 1_000_000;
+
     /// Takes a token, if there is one.
     fn take(bucket: &mut Bucket) -> bool {
         let any = bucket.has_any();
-        bucket.spend(1);
+        bucket.spend(usize::from(any));
         any
     }
 
     #[test]
     fn a_second_gives_a_seconds_worth_and_never_more_than_that_at_once() {
-        let mut bucket = Bucket::new(3);
+        let mut bucket = Bucket::new(3, Duration::from_secs(1));
         assert_eq!([(); 4].map(|()| take(&mut bucket)), [true, true, true, false]);
-        bucket.refill(Duration::from_millis(400));
+        bucket.refill(400 * MS);
         assert_eq!([(); 2].map(|()| take(&mut bucket)), [true, false]);
-        bucket.refill(Duration::from_secs(100));
+        bucket.refill(100_000 * MS);
         assert_eq!([(); 4].map(|()| take(&mut bucket)), [true, true, true, false]);
     }
 
     #[test]
     fn time_too_short_for_a_token_is_not_lost() {
-        let mut bucket = Bucket::new(2);
+        let mut bucket = Bucket::new(2, Duration::from_secs(1));
         while take(&mut bucket) {}
         for step in 1..=10 {
-            bucket.refill(Duration::from_millis(step * 50));
+            bucket.refill(step * 50 * MS);
         }
         assert!(take(&mut bucket));
+    }
+
+    #[test]
+    fn one_is_there_after_a_rest_however_short_the_burst() {
+        let mut bucket = Bucket::new(5, Duration::from_millis(100));
+        assert_eq!([(); 2].map(|()| take(&mut bucket)), [true, false]);
+        bucket.refill(199 * MS);
+        assert!(!take(&mut bucket));
+        bucket.refill(200 * MS);
+        assert!(take(&mut bucket));
+    }
+
+    #[test]
+    fn what_is_spent_beyond_the_rest_is_waited_for() {
+        let mut bucket = Bucket::new(1000, Duration::from_millis(100));
+        bucket.spend(600);
+        bucket.refill(500 * MS);
+        assert!(!bucket.has_any());
+        bucket.refill(501 * MS);
+        assert!(take(&mut bucket) && !take(&mut bucket));
+        bucket.spend(usize::MAX);
+        bucket.refill(u64::MAX);
+        assert!(bucket.has_any());
     }
 }

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
 
 use bdev::{DeviceInfo, Done, Io, IoQueue, Status, Submit};
 
@@ -13,8 +12,9 @@ use crate::inflight::{Inflight, Key, Origin};
 use crate::initiators::{self, Initiator, Initiators, source};
 use crate::lanes::Lanes;
 use crate::late::Late;
+use crate::limit::Limit;
 use crate::port::{Arrival, Port};
-use crate::recent::Recent;
+use crate::recent::{Recent, Seen};
 use crate::{Frame, Link, ServerStats, Step, Target};
 
 /// A queue, and what its disk is.
@@ -36,20 +36,23 @@ pub(crate) struct Export<F> {
     retired: Vec<Box<dyn IoQueue<F>>>,
     save: SaveState,
     inflight: Inflight<F>,
+    /// Requests that may start, when they are within what initiators may use.
+    limit: Option<Limit<F>>,
     /// Requests that may start, when the queue has room.
     ready: Lanes<Io<F>>,
     /// Those among them that no earlier one keeps any more, on their way there.
     freed: VecDeque<Io<F>>,
     initiators: Initiators,
     recent: Recent,
-    /// The time of the turn.
-    now: Duration,
+    /// The time of the turn, in nanoseconds.
+    now: u64,
     done: Vec<Done<F>>,
-    /// A change of state that waits for the writes in flight, and the frames that arrived after it, each with the time of its turn.
+    /// A change of state that waits for the writes in flight, and the frames that arrived after it.
     change: Option<Change<F>>,
     /// Changes that come after it, and before those frames.
     edits: VecDeque<Change<F>>,
-    held: VecDeque<(Arrival, Duration, F)>,
+    /// Each with the time of the turn that took it.
+    held: VecDeque<(Arrival, u64, F)>,
     /// Where a disk has one link only, nothing overtakes.
     late: Option<Late>,
     #[cfg(feature = "sabotage")]
@@ -59,6 +62,7 @@ pub(crate) struct Export<F> {
 impl<F: Frame> Export<F> {
     pub(crate) fn new(target: Target, queue: Box<dyn IoQueue<F>>, save: SaveState) -> Self {
         Self {
+            limit: Limit::new(target.options()),
             target,
             busy: false,
             leaving: false,
@@ -70,7 +74,7 @@ impl<F: Frame> Export<F> {
             freed: VecDeque::new(),
             initiators: Initiators::default(),
             recent: Recent::new(),
-            now: Duration::ZERO,
+            now: 0,
             done: Vec::new(),
             change: None,
             edits: VecDeque::new(),
@@ -86,14 +90,21 @@ impl<F: Frame> Export<F> {
         self.inflight.len() + self.held.len() + usize::from(self.change.is_some())
     }
 
-    /// Whether a request waits for room in the queue, or to be answered.
+    /// Whether a request waits for its limit, for room in the queue, or to be answered.
     pub(crate) fn is_stalled(&self) -> bool {
-        !self.ready.is_empty() || !self.done.is_empty()
+        self.limit.as_ref().is_some_and(Limit::is_stalled) || !self.ready.is_empty() || !self.done.is_empty()
     }
 
     /// The initiators that have used it lately.
     pub(crate) fn initiators(&self) -> impl Iterator<Item = &Initiator> {
         self.initiators.iter()
+    }
+
+    /// Limits what is used of it as the target's options say now. What waited for the limit before waits for this one, or for none.
+    pub(crate) fn set_limit(&mut self) {
+        let mut before = std::mem::replace(&mut self.limit, Limit::new(self.target.options()));
+        self.freed.extend(before.iter_mut().flat_map(Limit::drain));
+        self.start_freed();
     }
 
     pub(crate) fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -113,25 +124,25 @@ impl<F: Frame> Export<F> {
         self.initiators.in_flight(source(frame)) >= share
     }
 
-    /// A frame for this target has arrived, and is taken in the turn of the time `now`.
+    /// A frame for this target has arrived, and is taken in the turn of the time `now`, in nanoseconds.
     pub(crate) fn receive<L: Link<Frame = F>>(
         &mut self,
         arrival: Arrival,
-        now: Duration,
+        now: u64,
         frame: F,
         ports: &mut [Port<L>],
         stats: &mut ServerStats,
     ) {
         self.now = now;
         self.take(arrival, now, frame, ports, stats);
-        self.count_load();
+        self.target.stats_mut().in_flight = self.load();
     }
 
     /// Takes up a frame that was `taken` in this turn or, while a change had to wait, in an earlier one.
     fn take<L: Link<Frame = F>>(
         &mut self,
         arrival: Arrival,
-        taken: Duration,
+        taken: u64,
         frame: F,
         ports: &mut [Port<L>],
         stats: &mut ServerStats,
@@ -141,7 +152,7 @@ impl<F: Frame> Export<F> {
         if self.change.is_some() {
             self.initiators.seen(origin.source, self.now).in_flight += 1;
             self.held.push_back((arrival, taken, frame));
-            return self.count_load();
+            return self.count_depth();
         }
         let errors = self.target.stats().errors();
         match self.target.handle(&ports[at].info, frame) {
@@ -158,7 +169,7 @@ impl<F: Frame> Export<F> {
             }
             Step::Submit { io, reach } => match self.begin(origin, io, reach) {
                 Some(io) => {
-                    self.ready.push(origin.source, io);
+                    self.start(io);
                     self.submit(ports, stats);
                 }
                 None => stats.overlaps += 1,
@@ -166,10 +177,57 @@ impl<F: Frame> Export<F> {
             Step::Change(frame) => {
                 self.initiators.seen(origin.source, self.now).in_flight += 1;
                 self.change = Some(Change::Asked(origin, frame));
-                self.count_load();
+                self.count_depth();
                 self.settle(ports, stats);
             }
         }
+    }
+
+    /// Begins a request of the disk, and counts it. Returns it when it may start now.
+    fn begin(&mut self, origin: Origin, io: Io<F>, reach: Range<u64>) -> Option<Io<F>> {
+        let (op, sectors) = (io.op(), io.extent().sectors);
+        let seen = self.recent.look(&io, &reach, origin.source, self.now);
+        let begun = self.inflight.begin(origin, io, reach, seen == Seen::Again);
+        let repeats = u64::from(seen == Seen::Repeat || begun.repeats);
+        let initiator = self.initiators.seen(origin.source, self.now);
+        initiator.count(op, sectors);
+        initiator.in_flight += 1;
+        initiator.retransmits += repeats;
+        self.target.stats_mut().retransmits += repeats;
+        self.count_depth();
+        begun.start
+    }
+
+    /// Has a request that no earlier one keeps wait for room in the queue, or first for its limit.
+    fn start(&mut self, io: Io<F>) {
+        let io = match &mut self.limit {
+            None => Some(io),
+            Some(limit) => limit.pass(io, self.now),
+        };
+        match io {
+            Some(io) => self.ready.push(source(io.buf()), io),
+            None => self.target.stats_mut().limited += 1,
+        }
+    }
+
+    fn start_freed(&mut self) {
+        while let Some(io) = self.freed.pop_front() {
+            self.start(io);
+        }
+    }
+
+    /// Counts a request that is answered without the disk.
+    fn count_other(&mut self, origin: Origin) {
+        let latency = self.now.saturating_sub(origin.taken);
+        self.target.stats_mut().other_latency.record(latency);
+    }
+
+    /// Counts the requests that there are, now that there is one more.
+    fn count_depth(&mut self) {
+        let load = self.load();
+        let stats = self.target.stats_mut();
+        stats.max_in_flight = stats.max_in_flight.max(load);
+        stats.initiators_forgotten = self.initiators.forgotten();
     }
 
     /// It is served on several links from now on, so that a frame may be overtaken.
@@ -213,35 +271,6 @@ impl<F: Frame> Export<F> {
         }
     }
 
-    /// Begins a request of the disk, and counts it. Returns it when it may start now.
-    fn begin(&mut self, origin: Origin, io: Io<F>, reach: Range<u64>) -> Option<Io<F>> {
-        let (op, sectors) = (io.op(), io.extent().sectors);
-        let seen = self.recent.repeats(&io, &reach, origin.source, self.now);
-        let begun = self.inflight.begin(origin, io, reach);
-        let repeats = u64::from(seen || begun.repeats);
-        let initiator = self.initiators.seen(origin.source, self.now);
-        initiator.count(op, sectors);
-        initiator.in_flight += 1;
-        initiator.retransmits += repeats;
-        self.target.stats_mut().retransmits += repeats;
-        self.count_load();
-        begun.start
-    }
-
-    /// Counts a request that is answered without the disk.
-    fn count_other(&mut self, origin: Origin) {
-        let latency = self.now.saturating_sub(origin.taken);
-        self.target.stats_mut().other_latency.record(latency);
-    }
-
-    fn count_load(&mut self) {
-        let load = self.load();
-        let stats = self.target.stats_mut();
-        stats.in_flight = load;
-        stats.max_in_flight = stats.max_in_flight.max(load);
-        stats.initiators_forgotten = self.initiators.forgotten();
-    }
-
     #[cfg(feature = "sabotage")]
     pub(crate) fn sabotage(&mut self, sabotage: crate::Sabotage) {
         self.sabotage = sabotage;
@@ -257,10 +286,10 @@ impl<F: Frame> Export<F> {
         self.late.as_mut().is_some_and(|late| late.refuses(arrival, io, reach))
     }
 
-    /// Starts what was submitted since the last call, and answers what has ended.
+    /// Starts what was submitted since the last call, and answers what has ended, in the turn of the time `now`, in nanoseconds.
     pub(crate) fn run<L: Link<Frame = F>>(
         &mut self,
-        now: Duration,
+        now: u64,
         ports: &mut [Port<L>],
         stats: &mut ServerStats,
     ) -> io::Result<()> {
@@ -288,7 +317,7 @@ impl<F: Frame> Export<F> {
             }
             self.settle(ports, stats);
         }
-        self.count_load();
+        self.target.stats_mut().in_flight = self.load();
         Ok(())
     }
 
@@ -304,6 +333,11 @@ impl<F: Frame> Export<F> {
     }
 
     fn submit<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
+        if let Some(limit) = &mut self.limit {
+            while let Some(io) = limit.next(self.now) {
+                self.ready.push(source(io.buf()), io);
+            }
+        }
         while let Some(io) = self.ready.pop() {
             let Some(queue) = &mut self.queue else {
                 self.end(io.done(Status::Aborted), ports);
@@ -347,36 +381,31 @@ impl<F: Frame> Export<F> {
             initiator.latency.record(latency);
         });
         self.inflight.end(key, &mut self.freed);
-        for io in self.freed.drain(..) {
-            self.ready.push(source(io.buf()), io);
-        }
-    }
-
-    /// Carries out a change that an initiator asked for, and answers it.
-    fn carry_out<L: Link<Frame = F>>(&mut self, origin: Origin, frame: F, ports: &mut [Port<L>]) {
-        let port = &mut ports[origin.link];
-        let (replies, errors) = (self.target.stats().replies, self.target.stats().errors());
-        match self.target.change(&port.info, frame, &mut self.save) {
-            Step::Reply(frame) => port.tx.push_back(frame),
-            Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
-            Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
-        }
-        let counted = self.target.stats();
-        let (replies, errors) = (counted.replies - replies, counted.errors() - errors);
-        self.initiators.end(origin.source, |initiator| {
-            initiator.requests += replies;
-            initiator.errors += errors;
-        });
-        if replies != 0 {
-            self.count_other(origin);
-        }
+        self.start_freed();
     }
 
     /// Carries out a waiting change when no write is in flight, then takes up the frames that arrived after it.
     fn settle<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
         while let Some(change) = self.change.take_if(|_| !self.inflight.has_writes()) {
             match change {
-                Change::Asked(origin, frame) => self.carry_out(origin, frame, ports),
+                Change::Asked(origin, frame) => {
+                    let port = &mut ports[origin.link];
+                    let (replies, errors) = (self.target.stats().replies, self.target.stats().errors());
+                    match self.target.change(&port.info, frame, &mut self.save) {
+                        Step::Reply(frame) => port.tx.push_back(frame),
+                        Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
+                        Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
+                    }
+                    let counted = self.target.stats();
+                    let (replies, errors) = (counted.replies - replies, counted.errors() - errors);
+                    self.initiators.end(origin.source, |initiator| {
+                        initiator.requests += replies;
+                        initiator.errors += errors;
+                    });
+                    if replies != 0 {
+                        self.count_other(origin);
+                    }
+                }
                 Change::Edit(edit, edited) => edited(self.target.edit(edit, &mut self.save)),
             }
             self.change = self.edits.pop_front();
@@ -392,7 +421,8 @@ impl<F: Frame> Export<F> {
 
 impl<F> Drop for Export<F> {
     fn drop(&mut self) {
-        for io in self.ready.drain().chain(self.inflight.drain_waiting()) {
+        let limited = self.limit.iter_mut().flat_map(Limit::drain);
+        for io in limited.chain(self.ready.drain()).chain(self.inflight.drain_waiting()) {
             drop(io.abandon());
         }
     }

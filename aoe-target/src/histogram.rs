@@ -61,9 +61,12 @@ impl Histogram {
         Self::bound(bucket.unwrap_or(BOUNDS).min(BOUNDS - 1))
     }
 
-    /// Adds a time.
-    pub(crate) fn record(&mut self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    /// Adds a time in nanoseconds.
+    pub(crate) fn record(&mut self, nanos: u64) {
+        if nanos == 0 {
+            self.buckets[0] += 1;
+            return;
+        }
         // The number of binary digits of the microseconds, rounded up, less one.
         let above = nanos.div_ceil(1000).saturating_sub(1);
         let bucket = (u64::BITS - above.leading_zeros()) as usize;
@@ -78,7 +81,7 @@ mod tests {
 
     fn of(times: &[u64]) -> Histogram {
         let mut histogram = Histogram::default();
-        times.iter().for_each(|nanos| histogram.record(Duration::from_nanos(*nanos)));
+        times.iter().for_each(|nanos| histogram.record(*nanos));
         histogram
     }
 

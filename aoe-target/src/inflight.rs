@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Duration;
 
 use aoe_wire::MacAddr;
 use bdev::{Io, Op};
@@ -37,8 +36,8 @@ pub(crate) struct Origin {
     /// The number of the link.
     pub(crate) link: usize,
     pub(crate) source: MacAddr,
-    /// The time of the turn that took it.
-    pub(crate) taken: Duration,
+    /// The time of the turn that took it, in nanoseconds.
+    pub(crate) taken: u64,
 }
 
 /// What has become of a request that began.
@@ -109,8 +108,8 @@ impl<F> Inflight<F> {
         self.writes != 0
     }
 
-    /// Takes note of a request that may touch the sectors of `reach`.
-    pub(crate) fn begin(&mut self, origin: Origin, io: Io<F>, reach: Range<u64>) -> Begun<F> {
+    /// Takes note of a request that may touch the sectors of `reach`. `known` says that it may repeat one that it does not wait for.
+    pub(crate) fn begin(&mut self, origin: Origin, io: Io<F>, reach: Range<u64>, known: bool) -> Begun<F> {
         let kind = match io.op() {
             Op::Flush => Kind::Flush,
             op if op.is_write() => Kind::Write,
@@ -123,13 +122,11 @@ impl<F> Inflight<F> {
         };
         self.arrivals += 1;
         let mut slot = Slot { arrival: self.arrivals, kind, reach, origin, blockers: 0, parked: None };
-        let mut repeats = false;
         if self.len() != 0 {
-            for earlier in self.slots.iter().flatten() {
-                slot.blockers += usize::from(earlier.blocks(&slot));
-                repeats |= earlier.is_like(&slot);
-            }
+            slot.blockers = self.slots.iter().flatten().filter(|earlier| earlier.blocks(&slot)).count();
         }
+        let known = known || slot.blockers != 0;
+        let repeats = known && self.slots.iter().flatten().any(|earlier| earlier.is_like(&slot));
         self.writes += usize::from(kind == Kind::Write);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -224,7 +221,7 @@ mod tests {
 
     type Flight = Inflight<Vec<u8>>;
 
-    const ORIGIN: Origin = Origin { link: 0, source: MacAddr::ZERO, taken: Duration::ZERO };
+    const ORIGIN: Origin = Origin { link: 0, source: MacAddr::ZERO, taken: 0 };
 
     fn io(op: Op, lba: u64, sectors: u32) -> (Io<Vec<u8>>, Range<u64>) {
         (Io::new(op, Extent::new(lba, sectors), vec![], 0), lba..lba + u64::from(sectors))
@@ -233,7 +230,7 @@ mod tests {
     /// Begins a request; the key, and whether it may start.
     fn begin(flight: &mut Flight, op: Op, lba: u64, sectors: u32) -> (Key, bool) {
         let (io, reach) = io(op, lba, sectors);
-        match flight.begin(ORIGIN, io, reach).start {
+        match flight.begin(ORIGIN, io, reach, false).start {
             Some(io) => (Key::from_tag(io.abandon().tag()).unwrap(), true),
             None => {
                 let newest = flight.slots.iter().flatten().map(|slot| slot.arrival).max().unwrap();
@@ -297,7 +294,7 @@ mod tests {
         let mut flight = Flight::new();
         let mut repeats = |op, lba, sectors, source| {
             let (io, reach) = io(op, lba, sectors);
-            let begun = flight.begin(Origin { source, ..ORIGIN }, io, reach);
+            let begun = flight.begin(Origin { source, ..ORIGIN }, io, reach, true);
             if let Some(io) = begun.start {
                 drop(io.abandon());
             }
@@ -313,7 +310,7 @@ mod tests {
         assert!(!repeats(Op::Flush, 0, 0, other) && !repeats(Op::Flush, 0, 0, other));
         flight.end(Key(0), &mut VecDeque::new());
         let (io, reach) = io(Op::Read, 8, 2);
-        let begun = flight.begin(ORIGIN, io, reach);
+        let begun = flight.begin(ORIGIN, io, reach, true);
         assert!(!begun.repeats, "the first has ended");
         flight.drain_waiting().for_each(|io| drop(io.abandon()));
     }

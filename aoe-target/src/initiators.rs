@@ -38,13 +38,19 @@ pub struct Initiator {
     pub retransmits: u64,
     /// Requests that were taken and not answered.
     pub in_flight: usize,
-    /// When its last frame was taken: the `now` of that [turn](crate::Server::turn).
-    pub last_seen: Duration,
+    /// In nanoseconds.
+    last_seen: u64,
     /// How long its requests of the disk took.
     pub latency: Histogram,
 }
 
 impl Initiator {
+    /// When its last frame was taken: the `now` of that [turn](crate::Server::turn).
+    #[must_use]
+    pub fn last_seen(&self) -> Duration {
+        Duration::from_nanos(self.last_seen)
+    }
+
     /// Takes note of a request that is given to the disk.
     pub(crate) fn count(&mut self, op: Op, sectors: u32) {
         self.requests += 1;
@@ -79,8 +85,8 @@ impl Initiators {
         self.find(mac).map_or(0, |at| self.known[at].in_flight)
     }
 
-    /// An initiator that is seen now.
-    pub(crate) fn seen(&mut self, mac: MacAddr, now: Duration) -> &mut Initiator {
+    /// An initiator that is seen now, in nanoseconds.
+    pub(crate) fn seen(&mut self, mac: MacAddr, now: u64) -> &mut Initiator {
         self.last = self.find(mac).unwrap_or_else(|| self.add(mac));
         let initiator = &mut self.known[self.last];
         initiator.last_seen = now;
@@ -154,7 +160,7 @@ mod tests {
 
     /// Takes a request of an initiator, at so many seconds.
     fn begin(initiators: &mut Initiators, number: usize, second: u64) {
-        let initiator = initiators.seen(mac(number), Duration::from_secs(second));
+        let initiator = initiators.seen(mac(number), second);
         initiator.requests += 1;
         initiator.in_flight += 1;
     }
@@ -204,7 +210,7 @@ mod tests {
     #[test]
     fn who_got_no_answer_is_not_remembered() {
         let mut initiators = Initiators::default();
-        initiators.seen(mac(1), Duration::ZERO).in_flight += 1;
+        initiators.seen(mac(1), 0).in_flight += 1;
         end(&mut initiators, 1);
         assert_eq!((initiators.iter().count(), initiators.forgotten()), (0, 0));
     }

@@ -108,7 +108,7 @@ fn any_range<F: Frame>(io: &Io<F>, reach: &Range<u64>, mut check: impl FnMut(Ran
 }
 
 /// Nanoseconds, which last for 584 years.
-fn nanos(time: Duration) -> u64 {
+pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -59,6 +59,7 @@ mod inflight;
 mod initiators;
 mod lanes;
 mod late;
+mod limit;
 mod mask;
 mod port;
 mod query;

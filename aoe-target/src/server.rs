@@ -17,6 +17,7 @@ use aoe_wire::{Address, MacAddr};
 
 use crate::bucket::Bucket;
 use crate::export::Export;
+use crate::late::nanos;
 use crate::port::Port;
 use crate::server::gather::Arrived;
 use crate::slots::Slots;
@@ -33,7 +34,7 @@ pub const MAX_REQUESTS: usize = 1024;
 const CROWDED: usize = MAX_REQUESTS / 2;
 
 /// Answers to wildcard requests per second: well above a discovery storm, and too few to flood somebody with.
-const WILDCARDS_PER_SECOND: u32 = 2_000;
+const WILDCARDS_PER_SECOND: u64 = 2_000;
 
 /// How often the disk of a target is looked at that has nothing to do.
 const LOOK: Duration = Duration::from_secs(1);
@@ -46,8 +47,8 @@ pub struct Server<L: Link> {
     busy: Vec<usize>,
     /// Those requests, over all exports.
     in_flight: usize,
-    /// The time of this turn.
-    now: Duration,
+    /// The time of this turn, in nanoseconds.
+    now: u64,
     /// When the disks of the other exports are looked at.
     next_look: Duration,
     wildcards: Bucket,
@@ -98,9 +99,9 @@ impl<L: Link> Server<L> {
             exports: Slots::new(),
             busy: Vec::new(),
             in_flight: 0,
-            now: Duration::ZERO,
+            now: 0,
             next_look: Duration::ZERO,
-            wildcards: Bucket::new(WILDCARDS_PER_SECOND),
+            wildcards: Bucket::new(WILDCARDS_PER_SECOND, Duration::from_secs(1)),
             stats: ServerStats::default(),
             conflict: None,
             receiving: true,
@@ -152,8 +153,8 @@ impl<L: Link> Server<L> {
     /// When a link or a disk can never work again.
     pub fn turn(&mut self, now: Duration) -> io::Result<Progress> {
         let mut progress = Progress::default();
-        self.now = now;
-        self.wildcards.refill(now);
+        self.now = nanos(now);
+        self.wildcards.refill(self.now);
         progress.received = self.gather()?;
         self.stats.rx_runs += u64::from(progress.received != 0);
         if now >= self.next_look {

@@ -57,7 +57,9 @@ pub struct Stats {
     /// either sent before the answer can have been heard (the earlier one was in flight, or taken in the same turn), or with the tag of
     /// the earlier one, which is not 0 and was taken within 10 s.
     ///
-    /// So what is not counted is a repeat under another tag (Linux) of what was answered in an earlier turn: a lost answer, which looks
+    /// It is meant for a look at the network, not for accounts: among very many requests a repeated read may go unseen.
+    ///
+    /// What is never counted is a repeat under another tag (Linux) of what was answered in an earlier turn: a lost answer, which looks
     /// like a wish for the same sectors once more. And what is counted although it is none are the requests of programs that bypass
     /// their cache and want the same sectors at the same time.
     pub retransmits: u64,
@@ -65,6 +67,8 @@ pub struct Stats {
     pub in_flight: usize,
     /// The most that there were at a time.
     pub max_in_flight: usize,
+    /// Requests that had to wait for a limit, see [`TargetOptions::iops`](crate::TargetOptions::iops).
+    pub limited: u64,
     /// Initiators that were forgotten, so that others may be remembered, see [`Initiator`](crate::Initiator).
     pub initiators_forgotten: u64,
     /// How long read commands took, those to be verified too.

@@ -105,10 +105,10 @@ fn each_initiator_has_its_own_counts() {
     let host = initiator(&world, HOST);
     assert_eq!((host.requests, host.errors, host.in_flight), (2, 0, 0));
     assert_eq!((host.reads, host.sectors_read, host.writes, host.sectors_written), (1, 2, 1, 1));
-    assert!(host.last_seen <= last && host.last_seen > Duration::ZERO);
+    assert!(host.last_seen() <= last && host.last_seen() > Duration::ZERO);
     let other = initiator(&world, OTHER);
     assert_eq!((other.requests, other.errors, other.reads, other.in_flight), (2, 1, 0, 0));
-    assert!(other.last_seen > last);
+    assert!(other.last_seen() > last);
 }
 
 #[test]

@@ -106,11 +106,17 @@ impl<L: Link> Server<L> {
     /// that in `options` is passed over. It is advertised when what is advertised has changed, or to whom.
     pub fn set_options(&mut self, id: TargetId, options: TargetOptions) {
         let Some(number) = self.number(id) else { return };
-        let Some(Export { target, .. }) = self.exports.get_mut(number) else { return };
+        let Some(export) = self.exports.get_mut(number) else { return };
+        let target = &mut export.target;
         let told = |of: &TargetOptions| (of.buffer_count, of.sector_align, of.allow.clone(), of.deny.clone());
-        let before = told(target.options());
+        let limits = |of: &TargetOptions| (of.iops, of.bytes_per_second);
+        let (before, limited) = (told(target.options()), limits(target.options()));
         target.set_options(options);
-        if told(target.options()) != before {
+        let news = told(target.options()) != before;
+        if limits(target.options()) != limited {
+            export.set_limit();
+        }
+        if news {
             self.advertise_target(number);
         }
     }

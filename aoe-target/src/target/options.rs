@@ -1,5 +1,7 @@
 //! What an operator sets about a target.
 
+use std::num::{NonZeroU32, NonZeroU64};
+
 use aoe_wire::{Address, MacAddr};
 
 use crate::Identity;
@@ -29,6 +31,13 @@ pub struct TargetOptions {
     /// Whether a reply to a write may be sent while the data is in a volatile cache. Without it every write is made durable first.
     /// Initiators turn this on and off by SET FEATURES.
     pub write_cache: bool,
+    /// Disk requests a second, of all initiators together; `None` is no limit. What exceeds it waits, in order and never dropped; after a
+    /// rest, what 100 ms earn is let through at once, or one request if that is more. Flushes, and what needs no disk, are not limited,
+    /// but wait where they must follow a write that waits.
+    pub iops: Option<NonZeroU32>,
+    /// Bytes read and written a second, in the same way. A request may begin when there is a byte left of the rest; what it exceeds it by
+    /// is waited for after it.
+    pub bytes_per_second: Option<NonZeroU64>,
 }
 
 impl TargetOptions {
@@ -46,6 +55,8 @@ impl TargetOptions {
             lock_mask: false,
             lock_reserve: false,
             write_cache: false,
+            iops: None,
+            bytes_per_second: None,
         }
     }
 }
