@@ -110,6 +110,16 @@ pub trait Link {
         let _ = times;
     }
 
+    /// Whether more than `count` frames wait, which the next calls of [`recv`](Self::recv) bring before any that arrive later; `false`
+    /// where a link does not know that without a system call, as by default.
+    ///
+    /// It is for those who choose among what waits before it is more than the link can hold, and is asked for at every turn: while few
+    /// wait, it should cost next to nothing.
+    fn has_more_than(&self, count: usize) -> bool {
+        let _ = count;
+        false
+    }
+
     /// Sends frames from the front of `tx`, takes and recycles what it sent or had to drop, and leaves what should be tried again.
     ///
     /// # Errors

@@ -160,6 +160,10 @@ impl Link for MemLink {
         times.append(&mut self.times);
     }
 
+    fn has_more_than(&self, count: usize) -> bool {
+        self.ends()[self.side].arriving.len() > count
+    }
+
     fn send(&mut self, tx: &mut VecDeque<BytesMut>) -> io::Result<()> {
         let wire = Arc::clone(&self.wire);
         let mut ends = wire.lock().unwrap_or_else(PoisonError::into_inner);

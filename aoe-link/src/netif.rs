@@ -95,6 +95,12 @@ pub(crate) trait Traffic: Sized {
         let _ = times;
     }
 
+    /// As [`Link::has_more_than`](aoe_l2::Link::has_more_than).
+    fn has_more_than(&self, count: usize) -> bool {
+        let _ = count;
+        false
+    }
+
     /// Sends frames from the front of `tx`, which holds some, and tells how many, at least one. An error is that of the first.
     fn send(&mut self, port: &Port, tx: &VecDeque<AlignedBuf>) -> io::Result<usize>;
 }
@@ -241,6 +247,12 @@ impl<T: Traffic> Netif<T> {
     #[cfg(all(feature = "packet", target_os = "linux"))]
     pub(crate) fn times(&mut self, times: &mut Vec<Option<Duration>>) {
         self.traffic.times(times);
+    }
+
+    /// As [`Link::has_more_than`](aoe_l2::Link::has_more_than).
+    #[cfg(all(feature = "packet", target_os = "linux"))]
+    pub(crate) fn has_more_than(&self, count: usize) -> bool {
+        self.traffic.has_more_than(count)
     }
 
     pub(crate) fn send(&mut self, tx: &mut VecDeque<AlignedBuf>) {

@@ -124,6 +124,10 @@ impl Link for PacketLink {
         self.0.times(times);
     }
 
+    fn has_more_than(&self, count: usize) -> bool {
+        self.0.has_more_than(count)
+    }
+
     fn send(&mut self, tx: &mut VecDeque<AlignedBuf>) -> io::Result<()> {
         self.0.send(tx);
         Ok(())

@@ -282,6 +282,15 @@ impl Link for XdpLink {
         Ok(())
     }
 
+    fn has_more_than(&self, count: usize) -> bool {
+        // Several queues are received in turn, so that what comes later to one comes before what waits in another.
+        match &*self.queues {
+            [queue] if self.program.is_some() => queue.has_more_than(count),
+            _ if self.program.is_none() => self.netif.has_more_than(count),
+            _ => false,
+        }
+    }
+
     fn send(&mut self, tx: &mut VecDeque<XdpFrame>) -> io::Result<()> {
         let before = tx.len();
         if self.program.is_some() {

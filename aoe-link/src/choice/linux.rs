@@ -200,6 +200,10 @@ impl Link for NetLink {
         each!(&mut self.inner, link => link.times(times));
     }
 
+    fn has_more_than(&self, count: usize) -> bool {
+        each!(&self.inner, link => link.has_more_than(count))
+    }
+
     fn send(&mut self, tx: &mut VecDeque<NetFrame>) -> io::Result<()> {
         match &mut self.inner {
             Inner::Xdp(inner) => inner.send(tx, NetFrame::Xdp, NetFrame::xdp),

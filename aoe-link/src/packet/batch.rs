@@ -28,6 +28,8 @@ const MOST_BYTES: usize = 36 << 10;
 
 pub(crate) struct Batches {
     ring: Ring,
+    /// Whether many frames waited when it was last looked at.
+    many: bool,
     stamps: Stamps,
     tx: Batch,
 }
@@ -37,7 +39,7 @@ impl Traffic for Batches {
         // First, so that no frame arrives beside the ring.
         let ring = Ring::new(port.socket(), options.recv_buffer)?;
         port.bind_to_driver(interface)?;
-        Ok(Self { ring, stamps: Stamps::default(), tx: Batch::new(MOST_SENT) })
+        Ok(Self { ring, many: false, stamps: Stamps::default(), tx: Batch::new(MOST_SENT) })
     }
 
     fn attach(&mut self, port: &Port, _name: &str, interface: &Interface) -> io::Result<()> {
@@ -55,7 +57,8 @@ impl Traffic for Batches {
         rx: &mut Vec<AlignedBuf>,
         counters: &mut LinkCounters,
     ) -> io::Result<()> {
-        let burst = if self.ring.has_more_than(2 * MANY) { MANY } else { FEW };
+        self.many = self.ring.has_more_than(2 * MANY);
+        let burst = if self.many { MANY } else { FEW };
         let burst = burst.min(MOST_BYTES / pool.capacity()).max(1);
         let mut result = Ok(());
         self.stamps.clear();
@@ -86,6 +89,11 @@ impl Traffic for Batches {
 
     fn times(&mut self, times: &mut Vec<Option<Duration>>) {
         self.stamps.times(times);
+    }
+
+    fn has_more_than(&self, count: usize) -> bool {
+        // While few wait, no further slot is looked at, which the kernel has in its processor's cache.
+        (self.many || count < MANY) && self.ring.has_more_than(count)
     }
 
     fn send(&mut self, port: &Port, tx: &VecDeque<AlignedBuf>) -> io::Result<usize> {

@@ -92,9 +92,10 @@ impl Ring {
         Some(Arrived { bytes, len: header.tp_len as usize, time, in_socket })
     }
 
-    /// Whether more than `count` frames have arrived.
+    /// Whether more than `count` frames have arrived; never more than it has room for.
     pub(super) fn has_more_than(&self, count: usize) -> bool {
-        self.status(self.at + count * SLOT).load(Ordering::Relaxed) & libc::TP_STATUS_USER != 0
+        count < self.bytes / SLOT
+            && self.status(self.at + count * SLOT).load(Ordering::Relaxed) & libc::TP_STATUS_USER != 0
     }
 
     /// Gives the place of the oldest frame back to the kernel.

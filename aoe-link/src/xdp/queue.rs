@@ -139,6 +139,11 @@ impl Queue {
         }
     }
 
+    /// Whether more than `count` frames have arrived, of however many pieces.
+    pub(super) fn has_more_than(&self, count: usize) -> bool {
+        self.socket.received.waiting() as usize / self.umem.layout().per_frame > count
+    }
+
     /// Whether the kernel has few chunks left to receive into, since the others are out.
     pub(super) fn is_starved(&self) -> bool {
         self.waiting < WAITING / 2

@@ -228,6 +228,11 @@ impl<T: Copy> Consumer<T> {
         Some(entry)
     }
 
+    /// Entries that wait to be popped.
+    pub(super) fn waiting(&self) -> u32 {
+        self.ring.producer().load(Ordering::Relaxed).wrapping_sub(self.next)
+    }
+
     /// Gives the entries that were popped back to the kernel.
     pub(super) fn release(&mut self) {
         self.ring.consumer().store(self.next, Ordering::Release);

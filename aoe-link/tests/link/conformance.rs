@@ -30,6 +30,7 @@ pub(crate) fn run(rig: &mut impl Rig) {
     an_idle_link_delivers_nothing_at_once(rig);
     every_size_passes_whole(rig);
     order_is_kept(rig);
+    no_more_wait_than_have_arrived(rig);
     own_outgoing_frames_do_not_arrive(rig);
     only_aoe_frames_arrive(rig);
     frames_are_aligned_and_have_room_for_the_mtu(rig);
@@ -86,6 +87,14 @@ fn order_is_kept(rig: &mut impl Rig) {
         rx.iter().map(|f| u32::from_be_bytes(f.bytes()[14..18].try_into().unwrap())).collect();
     assert_eq!(numbers, (0..200).collect::<Vec<_>>());
     rx.into_iter().for_each(|frame| rig.far().recycle(frame));
+}
+
+fn no_more_wait_than_have_arrived(rig: &mut impl Rig) {
+    let frames: Vec<_> = (0..5).map(|seed| frame(rig.near(), FAR, 60, seed)).collect();
+    send(rig.near(), frames);
+    assert!(!rig.far().has_more_than(5));
+    assert_eq!(receive(rig.far(), 5).len(), 5);
+    assert!(!rig.far().has_more_than(0));
 }
 
 fn own_outgoing_frames_do_not_arrive(rig: &mut impl Rig) {

@@ -35,6 +35,22 @@ in_netns! {
         assert_eq!(sizes, [16, 16, 8, 8, 8, 4, 0]);
     }
 
+    fn a_ring_tells_how_many_wait_when_many_do() {
+        let mut rig = Veth::<PacketLink>::new(NetifOptions { recv_buffer: 128 << 10, ..NetifOptions::default() });
+        let frames = (0..70).map(|seed| frame(&mut rig.near, FAR, 60, seed)).collect();
+        leave_waiting(&mut rig, frames);
+        let mut rx = Vec::new();
+        rig.far.recv(&mut rx).unwrap();
+        let more_than = |rig: &Veth<PacketLink>, counts: [usize; 2]| counts.map(|count| rig.far.has_more_than(count));
+        // The ring holds 64, of which 16 were received.
+        assert_eq!(more_than(&rig, [47, 48]), [true, false]);
+        assert_eq!(more_than(&rig, [64, 1 << 20]), [false, false], "not those of the next round");
+        rig.far.recv(&mut rx).unwrap();
+        assert_eq!(more_than(&rig, [31, 32]), [true, false]);
+        rx.extend(receive(&mut rig.far, 32));
+        assert_eq!((rx.len(), more_than(&rig, [0, 1])), (64, [false, false]));
+    }
+
     fn frames_too_long_for_the_ring_arrive_in_their_order_although_the_link_went_down() {
         let mut rig = Veth::<PacketLink>::new(NetifOptions::default());
         rig.set_mtu(9000);
