@@ -118,10 +118,14 @@ impl<F: Frame> Export<F> {
         self.retired.extend(before.filter(|before| before.in_flight() != 0));
     }
 
-    /// Whether the initiator that sent `frame` has as many requests here as it may have where others need the room.
+    /// Requests that an initiator may have here where others need the room.
+    pub(crate) fn share(&self) -> usize {
+        initiators::LEAST.max(self.target.options().buffer_count.into())
+    }
+
+    /// Whether the initiator that sent `frame` has so many.
     pub(crate) fn has_its_share(&self, frame: &F) -> bool {
-        let share = initiators::LEAST.max(self.target.options().buffer_count.into());
-        self.initiators.in_flight(source(frame)) >= share
+        self.initiators.in_flight(source(frame)) >= self.share()
     }
 
     /// A frame for this target has arrived, and is taken in the turn of the time `now`, in nanoseconds.

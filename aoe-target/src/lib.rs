@@ -73,6 +73,7 @@ mod server;
 mod slots;
 mod state;
 mod stats;
+mod sweep;
 mod target;
 
 pub use aoe_l2::{Frame, Link, LinkInfo};

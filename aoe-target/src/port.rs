@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::routes::Routes;
+use crate::sweep::Sweep;
 use crate::{Link, LinkInfo};
 
 /// Where and when a frame arrived.
@@ -28,6 +29,8 @@ pub(crate) struct Port<L: Link> {
     /// Frames received in this turn, and whether more are to be received in it.
     pub(crate) received: usize,
     pub(crate) open: bool,
+    /// Who has had its share of what waited.
+    pub(crate) sweep: Sweep,
     /// The targets that are served here.
     pub(crate) routes: Routes,
     /// The generation of the link that the targets were advertised on.
@@ -45,6 +48,7 @@ impl<L: Link> Port<L> {
             rx: Vec::new(),
             received: 0,
             open: false,
+            sweep: Sweep::default(),
             routes: Routes::default(),
             advertised: None,
         }

@@ -110,7 +110,7 @@ pub struct ServerStats {
     pub advertisements: u64,
     /// Requests that waited for an earlier one with a sector in common.
     pub overlaps: u64,
-    /// Requests dropped because their initiator had more than its share in flight, and others needed the room.
+    /// Requests dropped because their initiator had more than its share in flight, or waiting at a link, and others needed the room.
     pub over_share: u64,
     /// Times a disk's queue had no room.
     pub queue_full: u64,

@@ -4,7 +4,8 @@ mod common;
 
 use aoe_target::bdev::testing::{Delay, Gate};
 use aoe_target::bdev::{Inline, MemDisk};
-use aoe_target::{MAX_REQUESTS, MacAddr, TargetOptions};
+use aoe_target::{Address, Backend, MAX_REQUESTS, MacAddr, State, Target, TargetOptions};
+use bytes::BytesMut;
 use common::{HOST, OTHER, OWN, World, ata_from, request, tag};
 
 /// Requests that the disk takes at a time.
@@ -115,4 +116,79 @@ fn what_waits_for_a_change_of_settings_counts_as_well() {
     assert!(world.server.stats().over_share > 2_000);
     let order = drain(&mut world, &gate);
     assert!(order.contains(&MODEST), "it was received");
+}
+
+/// A disk that answers at once.
+fn prompt(buffer_count: u16) -> World {
+    let options = TargetOptions { buffer_count, ..TargetOptions::new(OWN) };
+    World::new(&Inline::new(MemDisk::new(4096)), 1, 1500, options)
+}
+
+/// Has reads wait at the target's link.
+fn wait(world: &mut World, source: MacAddr, tags: impl Iterator<Item = u32>) {
+    tags.for_each(|tag| world.send(0, &read_from(source, tag)));
+}
+
+/// The tags of all replies, in their order.
+fn replies(world: &mut World) -> Vec<u32> {
+    let mut tags = Vec::new();
+    for _ in 0..1_000 {
+        let idle = world.turn().is_idle();
+        tags.extend(world.received(0).iter().map(|reply| tag(reply)));
+        if idle {
+            return tags;
+        }
+    }
+    panic!("there is no end of replies");
+}
+
+#[test]
+fn where_reads_are_answered_at_once_what_a_flood_has_waiting_beyond_its_share_is_dropped_unread() {
+    let mut world = prompt(16);
+    wait(&mut world, HOST, 0..1_000);
+    wait(&mut world, OTHER, MODEST..MODEST + 16);
+    let order = replies(&mut world);
+    // Of the first 512, and of the next 256, a share; then the link is crowded no more.
+    let dropped = 512 + 256 - 2 * SHARE;
+    assert_eq!(world.server.stats().over_share, dropped.into());
+    assert_eq!(order.len(), (1_016 - dropped) as usize);
+    assert_eq!(order.iter().filter(|tag| **tag >= MODEST).count(), 16, "the other's are all answered");
+}
+
+#[test]
+fn of_what_waits_at_a_link_whoever_keeps_to_the_buffer_count_loses_nothing() {
+    let mut world = prompt(16);
+    for number in 0..7 {
+        wait(&mut world, MacAddr([2, 0, 0, 0, 1, number]), 0..SHARE);
+    }
+    assert_eq!(replies(&mut world).len(), 7 * SHARE as usize);
+    let mut world = prompt(700);
+    wait(&mut world, HOST, 0..700);
+    assert_eq!(replies(&mut world).len(), 700);
+}
+
+#[test]
+fn few_that_wait_are_answered_whoever_sent_them() {
+    let mut world = prompt(16);
+    wait(&mut world, HOST, 0..256);
+    assert_eq!(replies(&mut world).len(), 256);
+}
+
+#[test]
+fn an_initiator_has_a_share_of_each_disk() {
+    let mut world = prompt(16);
+    let disk = Inline::new(MemDisk::new(4096));
+    let options = TargetOptions::new(Address::new(7, 4));
+    let target = Target::new(options, Backend::<BytesMut>::info(&disk), State::default());
+    let links = world.links.clone();
+    world.server.add_target(target, disk.open_queue(64).unwrap(), Box::new(|_| Ok(())), &links).unwrap();
+    for number in 0..SHARE {
+        for slot in [3, 4] {
+            let mut frame = read_from(HOST, number);
+            frame[18] = slot;
+            world.send(0, &frame);
+        }
+    }
+    wait(&mut world, OTHER, MODEST..MODEST + SHARE);
+    assert_eq!(replies(&mut world).len(), 3 * SHARE as usize);
 }

@@ -103,10 +103,12 @@ impl<L: Link> Server<L> {
     fn receive(&mut self, at: usize) -> io::Result<()> {
         let listening = self.has_room();
         let port = &mut self.ports[at];
-        let result = match &mut port.link {
-            Some(link) if listening => link.recv(&mut port.rx),
-            _ => Ok(()),
-        };
+        let mut result = Ok(());
+        if listening && let Some(link) = &mut port.link {
+            port.sweep.begin(link);
+            result = link.recv(&mut port.rx);
+            port.sweep.received(port.rx.len());
+        }
         port.received += port.rx.len();
         port.open = !port.rx.is_empty() && port.received < MOST_GATHERED;
         self.stats.rx_frames += port.rx.len() as u64;

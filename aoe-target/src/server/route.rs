@@ -62,10 +62,13 @@ impl<L: Link> Server<L> {
     /// Gives a frame to export number `number`.
     fn deliver(&mut self, arrival: Arrival, number: usize, frame: L::Frame) {
         let Self { ports, exports, busy, in_flight, stats, now, .. } = self;
-        let Some(export) = exports.get_mut(number) else { return ports[arrival.link].recycle(frame) };
-        if *in_flight >= CROWDED && export.has_its_share(&frame) {
+        let port = &mut ports[arrival.link];
+        let Some(export) = exports.get_mut(number) else { return port.recycle(frame) };
+        let refused = *in_flight >= CROWDED && export.has_its_share(&frame)
+            || port.sweep.refuses(number, export.share(), &frame);
+        if refused {
             stats.over_share += 1;
-            return ports[arrival.link].recycle(frame);
+            return port.recycle(frame);
         }
         let (before, dropped) = (export.load(), export.target.stats().late_writes);
         export.receive(arrival, *now, frame, ports, stats);
