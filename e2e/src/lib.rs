@@ -17,6 +17,7 @@
 //! | [`tool`], [`terminal`] | the `aoe` process, always with a time limit; a terminal for it |
 //! | [`stage`] | what a test of `aoe` receives: a target of either kind, a disk, images |
 //! | [`wire`] | a cable that loses, doubles, delays and reorders frames |
+//! | [`flood`] | a station that sends as fast as it can |
 //! | [`rogue`] | a target that misbehaves as told |
 //! | [`nonsense`] | frames that are mutated or random, and what they may do |
 //! | [`stamp`] | sectors that say which write they are of, and what must be on a disk after a power cut |
@@ -40,6 +41,7 @@
 pub mod client;
 pub mod disk;
 pub mod faulty;
+pub mod flood;
 pub mod lab;
 pub mod net;
 pub mod nonsense;

@@ -72,6 +72,17 @@ impl Net {
         }
     }
 
+    /// Plugs a cable from each of these stations to one bridge.
+    pub fn segment(&self, mtu: u32, stations: &[(&str, Mac)]) {
+        self.ip("link add name br0 type bridge");
+        self.ip("link set br0 up");
+        for (number, station) in (0..).zip(stations) {
+            let port = format!("port{number}");
+            self.cable(mtu, *station, (&port, mac(0x40 + number)));
+            self.ip(&format!("link set {port} master br0"));
+        }
+    }
+
     /// Plugs two cables, for a [`Wire`](crate::wire::Wire) between [`TARGET`] and [`CLIENT`].
     pub fn connect_apart(&self, mtu: u32) {
         self.cable(mtu, (TARGET, T), (WIRE[0], mac(0xe0)));

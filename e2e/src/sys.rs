@@ -1,4 +1,4 @@
-//! The three system calls that no safe library offers, each behind a safe function: the only unsafe code here.
+//! The four system calls that no safe library offers, each behind a safe function: the only unsafe code here.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -47,6 +47,25 @@ pub(crate) fn bind_to_interface(socket: &OwnedFd, index: u32) -> io::Result<()> 
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Sends each of the frames, as many as the interface takes, and tells how many.
+pub(crate) fn send_all(socket: &OwnedFd, frames: &[Vec<u8>]) -> io::Result<usize> {
+    let piece =
+        |frame: &Vec<u8>| libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() };
+    let mut pieces: Vec<_> = frames.iter().map(piece).collect();
+    let header = |piece: &mut libc::iovec| {
+        // SAFETY: it is made of integers and raw pointers, of which all zero is a valid value.
+        let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (piece, 1);
+        header
+    };
+    let mut headers: Vec<_> = pieces.iter_mut().map(header).collect();
+    let count = headers.len() as libc::c_uint;
+    // SAFETY: `count` headers begin at the pointer, each with one of `pieces`, which are the bytes of frames. All of these outlive the call,
+    // and the kernel only reads the frames.
+    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 /// Has the kernel kill the command when the thread that starts it ends, however that ends.
