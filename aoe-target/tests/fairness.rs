@@ -182,6 +182,7 @@ fn an_initiator_has_a_share_of_each_disk() {
     let target = Target::new(options, Backend::<BytesMut>::info(&disk), State::default());
     let links = world.links.clone();
     world.server.add_target(target, disk.open_queue(64).unwrap(), Box::new(|_| Ok(())), &links).unwrap();
+    assert_eq!(replies(&mut world).len(), 1, "it advertises itself");
     for number in 0..SHARE {
         for slot in [3, 4] {
             let mut frame = read_from(HOST, number);
