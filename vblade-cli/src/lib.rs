@@ -4,6 +4,7 @@
 
 mod claim;
 mod cli;
+pub mod control;
 mod error;
 mod link;
 mod lock;

@@ -1,0 +1,12 @@
+//! What `vbladed` shows and takes orders by.
+//!
+//! [`model`] is what is said, [`server`] the Unix socket it is said on, in lines of JSON. It runs in the daemon's manager thread, driven by poll
+//! and never waiting.
+
+mod connection;
+mod histogram;
+pub mod model;
+pub mod server;
+mod socket;
+
+pub use self::socket::BindError;
