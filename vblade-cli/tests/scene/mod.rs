@@ -142,7 +142,7 @@ fn namespace() -> Option<&'static str> {
 }
 
 /// Says that this test does nothing, which is no success where everything should be there.
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     let thread = thread::current();
     let line = format!("SKIP {}: {why}", thread.name().unwrap_or_default());
     let is = |name: &str, value: &str| env::var_os(name).is_some_and(|set| set == value);
