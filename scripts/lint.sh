@@ -101,4 +101,4 @@ say "lint: man pages"
 mkdir -p target/assets
 VBLADE_ASSETS_DIR=$PWD/target/assets cargo build --quiet --locked -p vblade-cli
 # clap_mangen draws some layout warnings; errors are ours.
-mandoc -T lint -W error target/assets/vblade.8 target/assets/aoe.8
+mandoc -T lint -W error target/assets/vblade.8 target/assets/aoe.8 target/assets/vbladectl.8

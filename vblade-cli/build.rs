@@ -14,6 +14,8 @@ use clap_mangen::roff::{Inline, Roff, bold, roman};
 mod aoe;
 #[path = "src/cli.rs"]
 mod cli;
+#[path = "src/ctl/cli.rs"]
+mod ctl;
 
 /// Title and paragraphs.
 type Section = (&'static str, &'static [&'static str]);
@@ -105,24 +107,41 @@ const AOE: &[Section] = &[
     ("SEE ALSO", &["vblade(8), ip-link(8), hdparm(8), setcap(8), AoEr11 (the protocol)"]),
 ];
 
+/// The same of `vbladectl`.
+const CTL: &[Section] = &[
+    (
+        "PRIVILEGES",
+        &[
+            "The control socket is for root and for the group that the configuration of vbladed names. Whoever is in it may add and remove \
+             exports and see all data that goes to and from them.",
+        ],
+    ),
+    ("ENVIRONMENT", &["VBLADE_SOCKET: see --socket."]),
+    ("SEE ALSO", &["vbladed(8), aoe(8), vblade(8), wireshark(1)"]),
+];
+
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=VBLADE_ASSETS_DIR");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/cli.rs");
     println!("cargo::rerun-if-changed=src/aoe/cli.rs");
     println!("cargo::rerun-if-changed=src/aoe/cli");
+    println!("cargo::rerun-if-changed=src/ctl/cli.rs");
     let dir = env::var_os("VBLADE_ASSETS_DIR").or_else(|| env::var_os("OUT_DIR")).map(PathBuf::from);
     let dir = dir.ok_or(io::ErrorKind::NotFound)?;
     fs::create_dir_all(&dir)?;
-    let (mut vblade, mut aoe) = (cli::Cli::command(), aoe::Cli::command());
+    let (mut vblade, mut aoe, mut ctl) = (cli::Cli::command(), aoe::Cli::command(), ctl::Cli::command());
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         generate_to(shell, &mut vblade, "vblade", &dir)?;
         generate_to(shell, &mut aoe, "aoe", &dir)?;
+        generate_to(shell, &mut ctl, "vbladectl", &dir)?;
     }
     let listings = [("EXAMPLES", cli::EXAMPLES), ("SIGNALS", cli::SIGNALS)];
     fs::write(dir.join("vblade.8"), man_page(vblade, &listings, VBLADE)?)?;
     let listings = [("EXAMPLES", aoe::EXAMPLES), ("EXIT STATUS", aoe::EXIT_STATUS)];
-    fs::write(dir.join("aoe.8"), man_page(aoe, &listings, AOE)?)
+    fs::write(dir.join("aoe.8"), man_page(aoe, &listings, AOE)?)?;
+    let listings = [("EXAMPLES", ctl::EXAMPLES), ("EXIT STATUS", ctl::EXIT_STATUS)];
+    fs::write(dir.join("vbladectl.8"), man_page(ctl, &listings, CTL)?)
 }
 
 fn man_page(mut command: Command, listings: &[(&str, &str)], sections: &[Section]) -> io::Result<Vec<u8>> {

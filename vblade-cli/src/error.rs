@@ -10,6 +10,7 @@ use bdev::OpenErrorKind;
 use rustix::io::Errno;
 
 use crate::options::UsageError;
+use crate::plain::one_line;
 use crate::sentence::one_sentence;
 use crate::state::StateError;
 
@@ -90,9 +91,7 @@ impl Error {
             }
             cause = error.source();
         }
-        let escaped =
-            line.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() });
-        escaped.collect()
+        one_line(&line)
     }
 }
 

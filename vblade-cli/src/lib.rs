@@ -5,10 +5,12 @@
 mod claim;
 mod cli;
 pub mod control;
+pub mod ctl;
 mod error;
 mod link;
 mod lock;
 mod options;
+mod plain;
 mod privileges;
 mod probe;
 mod report;

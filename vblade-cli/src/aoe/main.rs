@@ -18,6 +18,8 @@ mod maclist;
 mod mask;
 mod output;
 mod ping;
+#[path = "../plain.rs"]
+mod plain;
 mod progress;
 mod range;
 mod read_write;

@@ -2,12 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// `text` without anything that a terminal obeys: control characters become escapes.
-pub(crate) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
-}
+pub(crate) use crate::plain::{one_line, table};
 
 /// Bytes that may be anything, printable: UTF-8 as it is, but for control characters and the backslash, which are escaped as in a Rust
 /// string, and so are bytes that are no UTF-8.
@@ -55,25 +50,6 @@ pub(crate) fn decimal_size(bytes: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-/// Rows of cells, in columns that are as wide as their widest cell. No spaces at the end of a line.
-pub(crate) fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,7 +60,6 @@ mod tests {
         assert_eq!(escaped("größe".as_bytes()), "größe");
         assert_eq!(escaped(b"\x1b[2Ja\tb\n\\\xff\x00"), "\\u{1b}[2Ja\\tb\\n\\\\\\xff\\u{0}");
         assert_eq!(escaped("\u{9b}2J\u{202e}".as_bytes()), "\\u{9b}2J\\u{202e}");
-        assert_eq!(one_line("a\nb\u{7f}"), "a\\nb\\u{7f}");
     }
 
     #[test]
@@ -102,14 +77,5 @@ mod tests {
         for (bytes, text) in cases {
             assert_eq!(decimal_size(bytes), text, "{bytes}");
         }
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [
-            vec!["a".to_owned(), "long".to_owned(), String::new()],
-            vec!["äöü".to_owned(), "b".to_owned(), "c".to_owned()],
-        ];
-        assert_eq!(table(&rows), "a    long\näöü  b     c\n");
     }
 }

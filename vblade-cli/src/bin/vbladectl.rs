@@ -1,0 +1,5 @@
+//! `vbladectl`: asks and instructs a running `vbladed`.
+
+fn main() -> std::process::ExitCode {
+    vblade_cli::ctl::main()
+}
