@@ -1,12 +1,14 @@
 //! `vbladectl`: asks and instructs a running `vbladed`.
 //!
-//! [`cli`] is what was typed, [`client`] the connection, [`show`] the tables. Whatever goes wrong is an [`error`].
+//! [`cli`] is what was typed, [`client`] the connection, [`show`] the tables, [`top`] the view that goes on. Whatever goes wrong is an
+//! [`error`].
 
 mod cli;
 mod client;
 mod error;
 mod figure;
 mod show;
+mod top;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -19,7 +21,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
-use self::cli::{Cli, Command, ExportCommand, MaskCommand, ReserveCommand, TraceCommand};
+use self::cli::{Cli, Command, ExportCommand, MaskCommand, Question, ReserveCommand, TopArgs, TraceCommand};
 use self::client::Client;
 use self::error::Error;
 use crate::control::model::{Initiators, Reloaded, RpcError, Snapshot};
@@ -46,7 +48,11 @@ fn run() -> Result<(), Error> {
         cli => cli.map_err(Error::CommandLine)?,
     };
     let socket = &cli.global.socket;
-    let (method, params) = request(&cli.command)?;
+    let question = match cli.command {
+        Command::Top(TopArgs { interval }) => return top::run(socket, Duration::from_secs(interval)),
+        Command::Ask(question) => question,
+    };
+    let (method, params) = request(&question)?;
     let mut client = Client::connect(socket, PATIENCE)?;
     let result = client.call(method, params)?;
     let failure = failure(method, &result);
@@ -54,33 +60,33 @@ fn run() -> Result<(), Error> {
         let text = serde_json::to_string_pretty(&result).map_err(|error| Error::Output(error.into()))?;
         print(&format!("{text}\n"))?;
     } else if failure.is_none() {
-        print(&describe(&cli.command, result, &client)?)?;
+        print(&describe(&question, result, &client)?)?;
     }
     failure.map_or(Ok(()), Err)
 }
 
 /// What to ask the daemon for.
-fn request(command: &Command) -> Result<(&'static str, Value), Error> {
+fn request(question: &Question) -> Result<(&'static str, Value), Error> {
     let of = |export: &str| Ok(json!({ "export": address(export)? }));
-    Ok(match command {
-        Command::Version => ("version", Value::Null),
-        Command::Status => ("status", Value::Null),
-        Command::Exports => ("exports", Value::Null),
-        Command::Stats { export } => {
+    Ok(match question {
+        Question::Version => ("version", Value::Null),
+        Question::Status => ("status", Value::Null),
+        Question::Exports => ("exports", Value::Null),
+        Question::Stats { export } => {
             // The answer has all exports: a wrong name should not be told after it.
             export.as_deref().map(address).transpose()?;
             ("stats", Value::Null)
         }
-        Command::Initiators { export: None } => ("initiators", Value::Null),
-        Command::Initiators { export: Some(export) } => ("initiators", of(export)?),
-        Command::Reload => ("reload", Value::Null),
-        Command::Export(ExportCommand::Add { file, save }) => {
+        Question::Initiators { export: None } => ("initiators", Value::Null),
+        Question::Initiators { export: Some(export) } => ("initiators", of(export)?),
+        Question::Reload => ("reload", Value::Null),
+        Question::Export(ExportCommand::Add { file, save }) => {
             ("export.add", json!({ "toml": read(file)?, "save": save }))
         }
-        Command::Export(ExportCommand::Remove { export }) => ("export.remove", of(export)?),
-        Command::Mask(MaskCommand::Clear { export }) => ("mask.clear", of(export)?),
-        Command::Reserve(ReserveCommand::Release { export }) => ("reserve.release", of(export)?),
-        Command::Trace(TraceCommand::On { export, file, max_bytes, seconds }) => {
+        Question::Export(ExportCommand::Remove { export }) => ("export.remove", of(export)?),
+        Question::Mask(MaskCommand::Clear { export }) => ("mask.clear", of(export)?),
+        Question::Reserve(ReserveCommand::Release { export }) => ("reserve.release", of(export)?),
+        Question::Trace(TraceCommand::On { export, file, max_bytes, seconds }) => {
             let mut params = of(export)?;
             let given = [("file", json!(file)), ("max_bytes", json!(max_bytes)), ("seconds", json!(seconds))];
             for (name, value) in given.into_iter().filter(|(_, value)| !value.is_null()) {
@@ -88,7 +94,7 @@ fn request(command: &Command) -> Result<(&'static str, Value), Error> {
             }
             ("trace.on", params)
         }
-        Command::Trace(TraceCommand::Off { export }) => ("trace.off", of(export)?),
+        Question::Trace(TraceCommand::Off { export }) => ("trace.off", of(export)?),
     })
 }
 
@@ -117,32 +123,32 @@ fn failure(method: &str, result: &Value) -> Option<Error> {
 }
 
 /// The answer for people.
-fn describe(command: &Command, result: Value, client: &Client) -> Result<String, Error> {
-    Ok(match command {
-        Command::Version => show::version(&client.understood(result)?),
-        Command::Status => show::status(&client.understood(result)?),
-        Command::Exports => show::exports(&client.understood::<Vec<_>>(result)?),
-        Command::Stats { export } => {
+fn describe(question: &Question, result: Value, client: &Client) -> Result<String, Error> {
+    Ok(match question {
+        Question::Version => show::version(&client.understood(result)?),
+        Question::Status => show::status(&client.understood(result)?),
+        Question::Exports => show::exports(&client.understood::<Vec<_>>(result)?),
+        Question::Stats { export } => {
             let mut snapshot: Snapshot = client.understood(result)?;
             only(&mut snapshot.exports, export.as_deref(), |figures| &figures.export)?;
             show::stats(&snapshot, export.is_none())
         }
-        Command::Initiators { .. } => show::initiators(&client.understood::<Vec<Initiators>>(result)?),
-        Command::Reload => show::reloaded(&client.understood::<Reloaded>(result)?),
-        Command::Export(ExportCommand::Add { .. }) => show::added(&client.understood(result)?),
-        Command::Export(ExportCommand::Remove { export }) => {
+        Question::Initiators { .. } => show::initiators(&client.understood::<Vec<Initiators>>(result)?),
+        Question::Reload => show::reloaded(&client.understood::<Reloaded>(result)?),
+        Question::Export(ExportCommand::Add { .. }) => show::added(&client.understood(result)?),
+        Question::Export(ExportCommand::Remove { export }) => {
             format!("{} is not served any more\n", address(export)?)
         }
-        Command::Mask(MaskCommand::Clear { export }) => {
+        Question::Mask(MaskCommand::Clear { export }) => {
             format!("{}: the mask list is empty: every initiator may use it\n", address(export)?)
         }
-        Command::Reserve(ReserveCommand::Release { export }) => {
+        Question::Reserve(ReserveCommand::Release { export }) => {
             format!("{}: is not reserved\n", address(export)?)
         }
-        Command::Trace(TraceCommand::On { export, .. }) => {
+        Question::Trace(TraceCommand::On { export, .. }) => {
             show::tracing(&address(export)?, &client.understood(result)?)
         }
-        Command::Trace(TraceCommand::Off { export }) => {
+        Question::Trace(TraceCommand::Off { export }) => {
             show::traced(&address(export)?, &client.understood(result)?)
         }
     })

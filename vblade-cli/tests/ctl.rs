@@ -1,13 +1,16 @@
 //! `vbladectl` against a daemon that says what the test wants: what is asked, what is shown, how it ends.
 
+#[expect(dead_code, reason = "each test binary uses its part")]
+mod scene;
+
 use std::collections::HashMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, poll};
 use serde_json::{Value, json};
@@ -32,7 +35,7 @@ impl Handler for Fake {
 }
 
 struct Daemon {
-    directory: TempDir,
+    directory: Arc<TempDir>,
     asked: Arc<Mutex<Vec<(String, Value)>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -40,7 +43,13 @@ struct Daemon {
 
 impl Daemon {
     fn new<const N: usize>(answers: [(&'static str, Result<Value, RpcError>); N]) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        Self::at(Arc::new(tempfile::tempdir().expect("a directory")), answers)
+    }
+
+    fn at<const N: usize>(
+        directory: Arc<TempDir>,
+        answers: [(&'static str, Result<Value, RpcError>); N],
+    ) -> Self {
         let mut server = Server::bind(&directory.path().join("s"), None).expect("a socket");
         let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let mut fake = Fake { answers: HashMap::from(answers), asked: Arc::clone(&asked) };
@@ -296,4 +305,79 @@ fn without_a_daemon_the_remedy_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let line = refused(&run(&directory.path().join("none"), "status", b""), 1);
     assert!(line.contains("none: no vbladed answers there") && line.contains("--socket"), "{line}");
+}
+
+/// A terminal of 80 by 24 in which `vbladectl top` runs. It ends with this.
+struct Screen(PathBuf);
+
+impl Screen {
+    fn top(directory: &Path) -> Self {
+        let screen = Self(directory.join("tmux"));
+        let program = env!("CARGO_BIN_EXE_vbladectl");
+        let script = format!("{program} --socket {}/s top; echo \"ended $?\"; sleep 60", directory.display());
+        screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &script]);
+        screen
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> String {
+        let output = Command::new("tmux").arg("-u").arg("-S").arg(&self.0).args(arguments).output();
+        let output = output.expect("tmux runs");
+        assert!(output.status.success() || thread::panicking(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn press(&self, key: &str) {
+        self.tmux(&["send-keys", key]);
+    }
+
+    /// Waits until the screen is as wanted.
+    #[track_caller]
+    fn await_that(&self, what: impl Fn(&str) -> bool) {
+        let start = Instant::now();
+        loop {
+            let shown = self.tmux(&["capture-pane", "-p"]);
+            if what(&shown) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "not what was waited for:\n{shown}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").arg("-S").arg(&self.0).arg("kill-server").output();
+    }
+}
+
+#[test]
+fn top_runs_in_a_terminal_obeys_keys_waits_for_a_daemon_that_went_away_and_leaves_the_terminal_as_it_was() {
+    if Command::new("tmux").arg("-V").output().is_err() {
+        return scene::skip("no tmux: apt-get install tmux");
+    }
+    let daemon = Daemon::new([("stats", Ok(figures()))]);
+    let directory = Arc::clone(&daemon.directory);
+    let screen = Screen::top(directory.path());
+    screen.await_that(|shown| shown.contains("vbladed up 12s  1 export") && shown.contains("7.3       up"));
+    screen.press("Tab");
+    screen.await_that(|shown| shown.contains("INITIATOR") && shown.contains("web1"));
+    drop(daemon);
+    screen.await_that(|shown| {
+        shown.contains("nothing heard for") && shown.contains("no vbladed answers there")
+    });
+    let _again = Daemon::at(directory, [("stats", Ok(figures()))]);
+    screen.await_that(|shown| !shown.contains("nothing heard"));
+    screen.tmux(&["resize-window", "-x", "20", "-y", "5"]);
+    screen.await_that(|shown| {
+        shown.lines().next().is_some_and(|line| line.trim_end() == "vbladed up 12s  1 ex")
+    });
+    screen.press("q");
+    screen.await_that(|shown| shown.trim_end() == "ended 0");
+}
+
+#[test]
+fn top_without_a_terminal_is_refused() {
+    let daemon = Daemon::new([("stats", Ok(figures()))]);
+    assert!(refused(&daemon.run("top"), 2).contains("needs a terminal"));
 }

@@ -9,6 +9,8 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   vbladectl exports
           List the exports, and why those that are down are.
+  vbladectl top
+          Watch exports and initiators until q is pressed.
   vbladectl reload
           Have the configuration read again; nothing changes if there is a mistake in it.
   echo '[[export]]
@@ -63,6 +65,14 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    Ask(Question),
+    Top(TopArgs),
+}
+
+/// What the daemon is asked once.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Question {
     /// Tell the versions of this program and of the daemon
     Version,
     /// Tell how the daemon is, with its interfaces
@@ -167,6 +177,18 @@ pub(crate) enum TraceCommand {
         #[arg(value_name = "export")]
         export: String,
     },
+}
+
+/// Watch exports and initiators
+///
+/// Tab changes between exports and initiators, the arrow keys choose a line, Enter shows the initiators of the chosen export, s sorts by the
+/// next column, r the other way round, q ends. Rates and latencies are of the time between two looks, errors and retransmits are all since
+/// the export is there.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// From one look to the next, in seconds, 1 to 60
+    #[arg(short, long, value_name = "seconds", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) interval: u64,
 }
 
 #[cfg(test)]

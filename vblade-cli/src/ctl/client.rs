@@ -53,6 +53,12 @@ impl Client {
         }
     }
 
+    /// Asks for something of a known shape.
+    pub(super) fn ask<T: DeserializeOwned>(&mut self, method: &str) -> Result<T, Error> {
+        let value = self.call(method, Value::Null)?;
+        self.understood(value)
+    }
+
     /// `value` as what it should be.
     pub(super) fn understood<T: DeserializeOwned>(&self, value: Value) -> Result<T, Error> {
         serde_json::from_value(value).map_err(|error| Error::Lost {
