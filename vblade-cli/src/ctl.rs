@@ -1,7 +1,7 @@
 //! `vbladectl`: asks and instructs a running `vbladed`.
 //!
-//! [`cli`] is what was typed, [`client`] the connection, [`show`] the tables, [`top`] the view that goes on. Whatever goes wrong is an
-//! [`error`].
+//! `cli` is what was typed, `client` the connection, `show` the tables, `top` the view that goes on. Whatever goes wrong is an
+//! `error`.
 
 mod cli;
 mod client;

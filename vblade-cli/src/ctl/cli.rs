@@ -13,11 +13,8 @@ Examples:
           Watch exports and initiators until q is pressed.
   vbladectl reload
           Have the configuration read again; nothing changes if there is a mistake in it.
-  echo '[[export]]
-  address = \"7.9\"
-  path = \"/srv/scratch.img\"
-  interfaces = [\"eth1\"]' | vbladectl export add -
-          Serve another disk until the next reload.
+  vbladectl export add scratch.toml
+          Serve another disk until the next reload; the file has one [[export]] table.
   vbladectl mask clear 7.3
           Let every initiator use 7.3 again.
   vbladectl trace on 7.3 --seconds 10
