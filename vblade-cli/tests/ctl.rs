@@ -347,7 +347,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        let _ = Command::new("tmux").arg("-S").arg(&self.0).arg("kill-server").output();
+        self.tmux(&["kill-server"]);
     }
 }
 
@@ -366,7 +366,7 @@ fn top_runs_in_a_terminal_obeys_keys_waits_for_a_daemon_that_went_away_and_leave
     screen.await_that(|shown| {
         shown.contains("nothing heard for") && shown.contains("no vbladed answers there")
     });
-    let _again = Daemon::at(directory, [("stats", Ok(figures()))]);
+    let _again = Daemon::at(Arc::clone(&directory), [("stats", Ok(figures()))]);
     screen.await_that(|shown| !shown.contains("nothing heard"));
     screen.tmux(&["resize-window", "-x", "20", "-y", "5"]);
     screen.await_that(|shown| {
