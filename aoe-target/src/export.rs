@@ -280,6 +280,9 @@ impl<F: Frame> Export<F> {
         self.sabotage = sabotage;
         self.target.sabotage(sabotage);
         self.inflight.sabotage(sabotage);
+        if let Some(late) = &mut self.late {
+            late.sabotage(sabotage);
+        }
     }
 
     fn is_late(&mut self, arrival: Arrival, io: &Io<F>, reach: &Range<u64>) -> bool {
@@ -288,6 +291,15 @@ impl<F: Frame> Export<F> {
             return false;
         }
         self.late.as_mut().is_some_and(|late| late.refuses(arrival, io, reach))
+    }
+
+    /// Whether a change must wait.
+    fn waits_for_writes(&self) -> bool {
+        #[cfg(feature = "sabotage")]
+        if self.sabotage.change_order {
+            return false;
+        }
+        self.inflight.has_writes()
     }
 
     /// Starts what was submitted since the last call, and answers what has ended, in the turn of the time `now`, in nanoseconds.
@@ -388,28 +400,33 @@ impl<F: Frame> Export<F> {
         self.start_freed();
     }
 
+    /// Carries out a change that an initiator asked for, and answers it.
+    fn carry_out<L: Link<Frame = F>>(&mut self, origin: Origin, frame: F, ports: &mut [Port<L>]) {
+        let port = &mut ports[origin.link];
+        let (replies, errors) = (self.target.stats().replies, self.target.stats().errors());
+        match self.target.change(&port.info, frame, &mut self.save) {
+            Step::Reply(frame) => port.tx.push_back(frame),
+            Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
+            Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
+        }
+        let counted = self.target.stats();
+        let (replies, errors) = (counted.replies - replies, counted.errors() - errors);
+        self.initiators.end(origin.source, |initiator| {
+            initiator.requests += replies;
+            initiator.errors += errors;
+        });
+        if replies != 0 {
+            self.count_other(origin);
+        }
+    }
+
     /// Carries out a waiting change when no write is in flight, then takes up the frames that arrived after it.
     fn settle<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
-        while let Some(change) = self.change.take_if(|_| !self.inflight.has_writes()) {
+        while !self.waits_for_writes()
+            && let Some(change) = self.change.take()
+        {
             match change {
-                Change::Asked(origin, frame) => {
-                    let port = &mut ports[origin.link];
-                    let (replies, errors) = (self.target.stats().replies, self.target.stats().errors());
-                    match self.target.change(&port.info, frame, &mut self.save) {
-                        Step::Reply(frame) => port.tx.push_back(frame),
-                        Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
-                        Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
-                    }
-                    let counted = self.target.stats();
-                    let (replies, errors) = (counted.replies - replies, counted.errors() - errors);
-                    self.initiators.end(origin.source, |initiator| {
-                        initiator.requests += replies;
-                        initiator.errors += errors;
-                    });
-                    if replies != 0 {
-                        self.count_other(origin);
-                    }
-                }
+                Change::Asked(origin, frame) => self.carry_out(origin, frame, ports),
                 Change::Edit(edit, edited) => edited(self.target.edit(edit, &mut self.save)),
             }
             self.change = self.edits.pop_front();

@@ -35,6 +35,8 @@ pub(crate) struct Late {
     /// By link, each in the order of its times.
     logs: Vec<VecDeque<Written>>,
     newest: u64,
+    #[cfg(feature = "sabotage")]
+    sabotage: crate::Sabotage,
 }
 
 #[derive(Debug)]
@@ -50,8 +52,8 @@ impl Late {
     /// sector that it may touch.
     pub(crate) fn refuses<F: Frame>(&mut self, arrival: Arrival, io: &Io<F>, reach: &Range<u64>) -> bool {
         let Some(time) = arrival.time.filter(|_| io.op().is_write()) else { return false };
-        let late =
-            self.newest >= nanos(time + MARGIN) && any_range(io, reach, |range| self.overtook(time, &range));
+        let late = self.newest >= nanos(time + self.margin())
+            && any_range(io, reach, |range| self.overtook(time, &range));
         if !late {
             let log = self.log(arrival.link);
             any_range(io, reach, |range| {
@@ -65,13 +67,26 @@ impl Late {
 
     /// Whether a write with a sector in `range` was executed that arrived enough later than `time`.
     fn overtook(&self, time: Duration, range: &Range<u64>) -> bool {
-        let since = nanos(time + MARGIN);
+        let since = nanos(time + self.margin());
         self.logs.iter().any(|log| {
             let newer = log.partition_point(|written| written.time < since);
             log.range(newer..).any(|written| {
                 written.start < range.end && range.start < written.end && written.time >= since
             })
         })
+    }
+
+    fn margin(&self) -> Duration {
+        #[cfg(feature = "sabotage")]
+        if self.sabotage.late_margin {
+            return MARGIN / 10;
+        }
+        MARGIN
+    }
+
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn sabotage(&mut self, sabotage: crate::Sabotage) {
+        self.sabotage = sabotage;
     }
 
     fn log(&mut self, link: usize) -> &mut VecDeque<Written> {

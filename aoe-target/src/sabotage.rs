@@ -13,6 +13,12 @@ pub struct Sabotage {
     pub flush_order: bool,
     /// Writes that newer ones have overtaken are executed.
     pub late_frames: bool,
+    /// Writes count as late that another overtook by 1 ms.
+    pub late_margin: bool,
+    /// Settings change while writes are in flight.
+    pub change_order: bool,
+    /// A flush is tried again after one has failed.
+    pub failed_flush: bool,
     /// Everybody is let in, whatever the mask list says.
     pub mask_check: bool,
 }

@@ -129,7 +129,11 @@ impl Target {
 
     fn plan_flush(&self) -> Plan {
         // The kernel tells of a lost page once; what was lost stays lost until the export is opened anew.
-        if self.flush_failed {
+        #[cfg(feature = "sabotage")]
+        let failed = self.flush_failed && !self.sabotage.failed_flush;
+        #[cfg(not(feature = "sabotage"))]
+        let failed = self.flush_failed;
+        if failed {
             return Plan::Reply(Reply::AtaFailed(AtaError::ABRT));
         }
         Plan::Submit { op: Op::Flush, extent: Extent::default(), reach: 0..0 }
