@@ -131,6 +131,8 @@ fn a_plan_that_fails_is_shrunk_to_few_steps_that_fail() {
     let plan = Plan::generate(seed);
     let short = shrink(&plan, Some(Mutation::MaskCheck));
     assert!(short.steps.len() <= 6, "{short}");
+    let broken = run(&short, Some(Mutation::MaskCheck)).broken.unwrap_or_default();
+    assert!(broken.contains("masked out by"), "another violation than that of the whole plan: {broken}");
     let text = report(&plan, Some(Mutation::MaskCheck), "wrong");
     assert!(text.contains(&format!("\nagain: ./x sim --seed {seed} --mutation MaskCheck\n")), "{text}");
 }

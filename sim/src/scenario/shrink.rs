@@ -6,10 +6,17 @@ use super::run::run;
 /// Plans that are tried at most.
 const TRIES: u32 = 400;
 
-/// Leaves out of a plan that fails what it fails without: half of its steps, a quarter, and so on down to single ones.
+/// What a violation is, without who and where: its words that are not numbers, up to the request.
+fn kind(broken: &str) -> Vec<&str> {
+    let what = broken.split("Asked").next().unwrap_or_default();
+    what.split_whitespace().filter(|word| !word.contains(|letter: char| letter.is_ascii_digit())).collect()
+}
+
+/// Leaves out of a plan that breaks something what it breaks the same kind of thing without: half of its steps, a quarter, and so on down to single ones.
 #[must_use]
 pub fn shrink(plan: &Plan, mutation: Option<Mutation>) -> Plan {
     let mut best = plan.clone();
+    let broken = run(plan, mutation).broken.unwrap_or_default();
     let mut tries = 0;
     let mut chunk = best.steps.len().div_ceil(2);
     while chunk > 0 && tries < TRIES {
@@ -19,7 +26,7 @@ pub fn shrink(plan: &Plan, mutation: Option<Mutation>) -> Plan {
             let mut shorter = best.clone();
             shorter.steps.drain(at..(at + chunk).min(best.steps.len()));
             tries += 1;
-            if run(&shorter, mutation).broken.is_some() {
+            if run(&shorter, mutation).broken.is_some_and(|other| kind(&other) == kind(&broken)) {
                 (best, left_out) = (shorter, true);
             } else {
                 at += chunk;
