@@ -16,6 +16,8 @@ pub struct CrashDisk {
     sectors: u64,
     cached: bool,
     ignores_fua: bool,
+    /// Whether what was discarded reads as zeros; `None` if nothing can be.
+    discards: Option<bool>,
     inner: Mutex<Inner>,
 }
 
@@ -26,6 +28,7 @@ struct Inner {
     chance: Chance,
     trouble: Trouble,
     struck: u64,
+    gave_up: bool,
 }
 
 /// What was written to one sector and is not durable.
@@ -59,14 +62,21 @@ impl CrashDisk {
             chance: Chance::new(seed),
             trouble: Trouble::default(),
             struck: 0,
+            gave_up: false,
         };
-        Self { sectors: sectors as u64, cached, ignores_fua: false, inner: Mutex::new(inner) }
+        Self { sectors: sectors as u64, cached, ignores_fua: false, discards: None, inner: Mutex::new(inner) }
     }
 
     /// The same disk, which takes no notice when a write is to be durable: for seeing whether that is noticed.
     #[must_use]
     pub fn ignoring_fua(self) -> Self {
         Self { ignores_fua: true, ..self }
+    }
+
+    /// The same disk, which can discard. What was discarded reads as zeros, or it is any sector's own affair whether it does.
+    #[must_use]
+    pub fn with_discard(self, zeroes: bool) -> Self {
+        Self { discards: Some(zeroes), ..self }
     }
 
     /// The power fails and comes back: what was not durable is lost, or not, sector by sector.
@@ -83,6 +93,11 @@ impl CrashDisk {
     /// What it fails at from now on.
     pub fn set_trouble(&self, trouble: Trouble) {
         self.inner().trouble = trouble;
+    }
+
+    /// Whether a sync has failed since this was last asked.
+    pub fn take_gave_up(&self) -> bool {
+        std::mem::take(&mut self.inner().gave_up)
     }
 
     /// Requests that have failed.
@@ -119,6 +134,7 @@ impl CrashDisk {
                     let cached = inner.cache.entry(lba).or_default();
                     cached.versions.push(whole);
                     cached.given_up = given_up;
+                    inner.gave_up |= given_up;
                 }
             }
         }
@@ -161,7 +177,11 @@ fn at(lba: u64) -> usize {
 
 impl BlockingBackend for CrashDisk {
     fn info(&self) -> DeviceInfo {
-        let features = if self.cached { Features::FLUSH } else { Features::NONE };
+        let mut features = if self.cached { Features::FLUSH } else { Features::NONE };
+        if let Some(zeroes) = self.discards {
+            features = features
+                | if zeroes { Features::DISCARD | Features::DISCARD_ZEROES } else { Features::DISCARD };
+        }
         DeviceInfo { sectors: self.sectors, features, ..DeviceInfo::default() }
     }
 
@@ -182,10 +202,20 @@ impl BlockingBackend for CrashDisk {
         self.write(lba, data, true)
     }
 
+    fn discard(&self, extent: Extent) -> Result<(), Status> {
+        for lba in extent.lba..extent.end() {
+            if self.discards == Some(true) || self.inner().chance.happens(500) {
+                self.write(lba, &[0; SECTOR_SIZE], false)?;
+            }
+        }
+        Ok(())
+    }
+
     fn flush(&self) -> Result<(), Status> {
         let mut inner = self.inner();
         let fails = inner.trouble.sync;
         if fails {
+            inner.gave_up = true;
             inner.cache.values_mut().for_each(|cached| cached.given_up = true);
         } else {
             let cache = std::mem::take(&mut inner.cache);

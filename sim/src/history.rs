@@ -20,6 +20,8 @@ struct Entry {
     durable: bool,
     /// It was in flight when the power last failed, and may have been done after that.
     repeated: bool,
+    /// A sync has failed with it, or may have: no later one promises it.
+    given_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +36,8 @@ enum Fate {
 
 impl Default for History {
     fn default() -> Self {
-        let unwritten = Entry { stamp: 0, number: 0, fate: Fate::Done, durable: true, repeated: false };
+        let unwritten =
+            Entry { stamp: 0, number: 0, fate: Fate::Done, durable: true, repeated: false, given_up: false };
         Self { entries: vec![unwritten], cut: 0 }
     }
 }
@@ -42,7 +45,8 @@ impl Default for History {
 impl History {
     /// A write begins.
     pub fn write(&mut self, number: u64, stamp: u64) {
-        self.entries.push(Entry { stamp, number, fate: Fate::Maybe, durable: false, repeated: false });
+        let (fate, durable, repeated, given_up) = (Fate::Maybe, false, false, false);
+        self.entries.push(Entry { stamp, number, fate, durable, repeated, given_up });
     }
 
     /// The write with this number has been acknowledged, as `durable` or not.
@@ -62,7 +66,7 @@ impl History {
         }
         let before = self.entries.iter_mut().rev().filter(|entry| entry.number < number);
         if let Some(last) = before.into_iter().find(|entry| entry.fate == Fate::Done) {
-            last.durable = true;
+            last.durable |= !last.given_up;
         }
     }
 
@@ -78,8 +82,17 @@ impl History {
         if flush >= self.cut
             && let Some(entry) = self.entry(number)
         {
-            entry.durable |= entry.fate == Fate::Done;
+            entry.durable |= entry.fate == Fate::Done && !entry.given_up;
         }
+    }
+
+    /// A sync has failed: what is not durable by now will not be, whatever later ones say, until it is written again.
+    pub fn given_up(&mut self) {
+        self.entries
+            .iter_mut()
+            .rev()
+            .take_while(|entry| !entry.durable)
+            .for_each(|entry| entry.given_up = true);
     }
 
     /// The power failed between what has a number below `now` and what has not. Writes that are `in_flight` are sent again after it.
@@ -187,6 +200,25 @@ mod tests {
         history.read(7, 3).unwrap();
         history.cut(8, |_| false);
         assert_eq!(may_be(&history, 9), [3], "it was on the medium");
+    }
+
+    #[test]
+    fn a_sync_that_failed_takes_nothing_that_was_promised_and_later_ones_promise_what_is_new() {
+        let mut history = History::default();
+        history.write(1, 1);
+        history.acknowledged(1, true);
+        history.write(2, 2);
+        history.acknowledged(2, false);
+        history.given_up();
+        history.flushed(4);
+        let mut cut = history.clone();
+        cut.cut(5, |_| false);
+        assert_eq!(may_be(&cut, 6), [1, 2]);
+        history.write(5, 5);
+        history.acknowledged(5, false);
+        history.flushed(6);
+        history.cut(7, |_| false);
+        assert_eq!(may_be(&history, 8), [5]);
     }
 
     #[test]

@@ -74,6 +74,21 @@ fn without_the_rule_for_late_frames_newer_data_is_overwritten() {
 }
 
 #[test]
+fn with_too_small_a_margin_for_late_frames_writes_are_never_answered() {
+    is_missed(Mutation::LateMargin, &["and never answered", "was answered before an earlier write"]);
+}
+
+#[test]
+fn without_order_of_settings_they_change_before_earlier_writes_have_ended() {
+    is_missed(Mutation::ChangeOrder, &["a change of settings was answered before an earlier write"]);
+}
+
+#[test]
+fn without_memory_of_a_failed_flush_later_ones_promise_what_is_lost() {
+    is_missed(Mutation::FailedFlush, &["a flush was answered well after one had failed"]);
+}
+
+#[test]
 fn without_durable_replies_power_cuts_lose_what_was_acknowledged() {
     is_missed(Mutation::DurableReply, &["and may be of", "and should be of"]);
 }
@@ -108,6 +123,7 @@ fn overtaken(late: Duration) -> Plan {
             cache: Cache::Writethrough,
             latency: (Duration::ZERO, Duration::ZERO),
             depth: 16,
+            discards: None,
         }],
         users: vec![UserPlan { linux: None, links, mtu: 1500 }],
         steps,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use aoe_initiator::Control;
-use aoe_wire::{ConfigCommand, Directive, DirectiveCommand, MacAddr, MaskCommand, ReserveCommand};
+use aoe_wire::{
+    AtaArg, AtaCommand, ConfigCommand, Directive, DirectiveCommand, MacAddr, MaskCommand, ReserveCommand,
+};
 
 use super::plan::{Deed, Interface, Step};
 use super::run::Run;
@@ -34,6 +36,19 @@ impl Run<'_> {
                 let macs = if users == 0 { Vec::new() } else { self.macs(users | 1) };
                 self.change(disk, Control::Reserve { command: ReserveCommand::FORCE, macs }, TRIES);
                 ("changes of a reservation", None)
+            }
+            Deed::WriteCache(disk, on) => {
+                let feature = if on { 0x02 } else { 0x82 };
+                let arg = AtaArg {
+                    err_feature: feature,
+                    cmd_status: AtaCommand::SET_FEATURES.0,
+                    ..AtaArg::default()
+                };
+                self.change(disk, Control::Ata { arg, data: Vec::new(), expect: 0 }, TRIES);
+                if on {
+                    self.users.iter_mut().for_each(|user| user.expect_cache(disk));
+                }
+                ("changes of a write cache", None)
             }
             Deed::Kill(host, time) => {
                 self.kill(host)?;
@@ -120,6 +135,7 @@ impl Run<'_> {
             | Deed::Config(..)
             | Deed::Mask(..)
             | Deed::Reserve(..)
+            | Deed::WriteCache(..)
             | Deed::CutInStore(..) => {}
         }
         Ok(())

@@ -86,7 +86,8 @@ impl Draw<'_> {
             (us(1_000), us(400_000)),
         ]);
         let cache = self.pick(&[Cache::Writethrough, Cache::Writeback, Cache::Directsync]);
-        DiskPlan { host, cache, latency, depth: self.pick(&[4, 16, 64]) }
+        let (depth, discards) = (self.pick(&[4, 16, 64]), self.pick(&[None, Some(true), Some(false)]));
+        DiskPlan { host, cache, latency, depth, discards }
     }
 
     fn user(&mut self, number: usize, segments: usize, mtu: u32) -> UserPlan {
@@ -110,16 +111,22 @@ impl Draw<'_> {
     }
 
     fn op(&mut self, user: usize, users: usize) -> Op {
-        let region = if self.chance.happens(600) { user } else { users };
-        let sectors = self.up_to(1, 8) as u64;
-        let lba = region as u64 * REGION + self.chance.below(REGION - sectors + 1);
-        let extent = Extent::new(lba, sectors as u32);
-        match self.below(20) {
+        let extent = self.extent(user, users);
+        match self.below(21) {
             0..9 => Op::Write(extent, false),
             9 => Op::Write(extent, true),
             10..12 => Op::Flush,
+            20 => Op::Trim(extent),
             _ => Op::Read(extent),
         }
+    }
+
+    /// Sectors of a user's own, or of those that are everybody's.
+    fn extent(&mut self, user: usize, users: usize) -> Extent {
+        let region = if self.chance.happens(600) { user } else { users };
+        let sectors = self.up_to(1, 8) as u64;
+        let lba = region as u64 * REGION + self.chance.below(REGION - sectors + 1);
+        Extent::new(lba, sectors as u32)
     }
 
     fn faults(&mut self, plan: &mut Plan) {
@@ -128,21 +135,54 @@ impl Draw<'_> {
             let at = self.chance.time(Duration::ZERO, plan.length);
             let deed = self.fault(plan);
             plan.steps.push(Step { at, deed });
-            if let Deed::Fail(disk, Trouble { sync: true, .. }, time) = deed {
-                // What a failed sync has given up is lost when the machine next restarts, and until then nobody can tell. So it does.
-                let cut = Deed::Cut(plan.disks[disk].host, 50 * MS);
-                plan.steps.push(Step { at: at + time, deed: cut });
+            self.more(plan, at, deed);
+        }
+    }
+
+    /// What makes a fault tell.
+    fn more(&mut self, plan: &mut Plan, at: Duration, deed: Deed) {
+        let users = plan.users.len();
+        match deed {
+            // What a failed sync has given up is lost with the power; a process that starts anew knows nothing of it.
+            Deed::Fail(disk, Trouble { sync: true, .. }, time) => {
+                let host = plan.disks[disk].host;
+                let next =
+                    self.pick(&[Some(Deed::Cut(host, 50 * MS)), Some(Deed::Kill(host, 50 * MS)), None]);
+                plan.steps.extend(next.map(|deed| Step { at: at + time, deed }));
+                let flushes = (0..6).map(|_| self.time(0, 1_500));
+                let flush = |at| Step { at, deed: Deed::Ask { user: 0, disk, op: Op::Flush } };
+                plan.steps.extend(flushes.map(|later| flush(at + later)).collect::<Vec<_>>());
             }
-            if let Deed::CutInStore(disk, ..) = deed {
+            Deed::CutInStore(disk, ..) => {
                 plan.steps.push(Step { at: at + MS, deed: Deed::Config(disk, self.chance.number() as u32) });
             }
+            // Changed in the midst of writes.
+            Deed::Config(disk, _) | Deed::Mask(disk, _) | Deed::Reserve(disk, _) => {
+                for _ in 0..self.below(4) {
+                    let user = self.below(users);
+                    let op = Op::Write(self.extent(user, users), false);
+                    plan.steps.push(Step { at, deed: Deed::Ask { user, disk, op } });
+                }
+            }
+            // Everybody writes the same, by links that are a few milliseconds apart.
+            Deed::Unread(host, _, time) if time < 10 * MS => {
+                let disk = plan.disks.iter().position(|disk| disk.host == host).unwrap_or(0);
+                for user in (0..users).chain(0..users) {
+                    let at = at + self.chance.time(Duration::ZERO, time);
+                    let op = Op::Write(Extent::new(users as u64 * REGION, 4), false);
+                    plan.steps.push(Step { at, deed: Deed::Ask { user, disk, op } });
+                }
+            }
+            _ => {}
         }
     }
 
     fn fault(&mut self, plan: &Plan) -> Deed {
         let (host, disk) = (self.below(plan.hosts.len()), self.below(plan.disks.len()));
         let bits = self.below(1 << plan.users.len()) as u32;
-        match self.below(16) {
+        match self.below(18) {
+            16 => Deed::WriteCache(disk, self.chance.happens(500)),
+            17 => Deed::Unread(host, self.below(plan.hosts[host].links.len()), self.time(2, 9)),
             0 => Deed::Config(disk, self.chance.number() as u32),
             1 | 2 => Deed::Mask(disk, bits),
             3 => Deed::Reserve(disk, bits),

@@ -58,6 +58,8 @@ pub struct DiskPlan {
     pub latency: (Duration, Duration),
     /// Requests that it takes at a time.
     pub depth: u16,
+    /// Whether what was discarded reads as zeros; `None` if nothing can be.
+    pub discards: Option<bool>,
 }
 
 /// What a reply to a write promises.
@@ -109,6 +111,8 @@ pub enum Deed {
     Mask(usize, u32),
     /// The disk is reserved for these users (bits) and the first; 0 releases it.
     Reserve(usize, u32),
+    /// The first user switches a disk's write cache.
+    WriteCache(usize, bool),
     /// A host's process is killed, and started again.
     Kill(usize, Duration),
     /// A host's power fails, and comes back.
@@ -145,6 +149,8 @@ pub enum Op {
     Read(Extent),
     /// To write; durably, if it is so said.
     Write(Extent, bool),
+    /// To forget what these sectors hold.
+    Trim(Extent),
     /// To make durable what was written.
     Flush,
 }
@@ -158,6 +164,12 @@ pub enum Mutation {
     FlushOrder,
     /// Writes that newer ones have overtaken are dropped.
     LateFrames,
+    /// Writes that another overtook by less than the margin are executed.
+    LateMargin,
+    /// Settings change when earlier writes have ended.
+    ChangeOrder,
+    /// After a flush that failed every flush does.
+    FailedFlush,
     /// A reply to a write comes when it is durable.
     DurableReply,
     /// A state file is replaced as a whole.
@@ -168,10 +180,13 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::OverlapOrder,
         Self::FlushOrder,
         Self::LateFrames,
+        Self::LateMargin,
+        Self::ChangeOrder,
+        Self::FailedFlush,
         Self::DurableReply,
         Self::AtomicStateFile,
         Self::MaskCheck,
@@ -186,8 +201,9 @@ impl fmt::Display for Plan {
             writeln!(f, "host {number}: MTU {}, segments {:?}", host.mtu, host.links)?;
         }
         for (number, disk) in self.disks.iter().enumerate() {
-            let DiskPlan { host, cache, latency, depth } = disk;
-            writeln!(f, "disk {number}: host {host}, {cache:?}, {latency:?}, depth {depth}")?;
+            let DiskPlan { host, cache, latency, depth, discards } = disk;
+            let zeroes = discards.map_or("no TRIM", |zeroes| if zeroes { "TRIM to zeros" } else { "TRIM" });
+            writeln!(f, "disk {number}: host {host}, {cache:?}, {latency:?}, depth {depth}, {zeroes}")?;
         }
         for (number, user) in self.users.iter().enumerate() {
             let kind =

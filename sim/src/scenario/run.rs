@@ -93,6 +93,9 @@ impl<'p> Run<'p> {
                 let address = Address::new(7, number as u8);
                 let mut crash =
                     CrashDisk::new(sectors as usize, disk.cache != Cache::Directsync, chance.number());
+                if let Some(zeroes) = disk.discards {
+                    crash = crash.with_discard(zeroes);
+                }
                 if mutation == Some(Mutation::DurableReply) {
                     crash = crash.ignoring_fua();
                 }
@@ -126,12 +129,12 @@ impl<'p> Run<'p> {
                 }
                 let stations: Vec<_> = host.stations().collect();
                 let durable = setting.cache != Cache::Writeback;
-                addresses.push((address, durable));
+                addresses.push((address, durable, setting.discards == Some(true)));
                 Disk {
                     host: setting.host,
                     export,
                     disk,
-                    wire: Wire::new(address, &stations, sectors, durable),
+                    wire: Wire::new(address, &stations, sectors, durable, setting.discards == Some(true)),
                 }
             })
             .collect();
@@ -204,6 +207,10 @@ impl<'p> Run<'p> {
             let host = self.world.target_unpoked(self.hosts[self.disks[at].host]);
             let attempts = host.store(self.disks[at].export).take_attempts();
             self.disks[at].wire.attempted(attempts);
+            if self.disks[at].disk.disk().take_gave_up() {
+                self.disks[at].wire.given_up();
+                self.users.iter_mut().for_each(|user| user.given_up(at));
+            }
         }
         for note in self.world.net.take_notes() {
             for disk in &mut self.disks {
@@ -243,6 +250,9 @@ fn sabotage(mutation: Option<Mutation>) -> Sabotage {
         Some(Mutation::OverlapOrder) => sabotage.overlap_order = true,
         Some(Mutation::FlushOrder) => sabotage.flush_order = true,
         Some(Mutation::LateFrames) => sabotage.late_frames = true,
+        Some(Mutation::LateMargin) => sabotage.late_margin = true,
+        Some(Mutation::ChangeOrder) => sabotage.change_order = true,
+        Some(Mutation::FailedFlush) => sabotage.failed_flush = true,
         Some(Mutation::MaskCheck) => sabotage.mask_check = true,
         Some(Mutation::DurableReply | Mutation::AtomicStateFile) | None => {}
     }

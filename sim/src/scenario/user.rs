@@ -27,6 +27,8 @@ pub(super) struct User {
     own: Vec<Vec<History>>,
     /// Whether a reply to a write promises that it is durable.
     durable: Vec<bool>,
+    /// Whether what was discarded reads as zeros.
+    zeroes: Vec<bool>,
     queue: VecDeque<(usize, Op)>,
     flying: BTreeMap<u64, Flying>,
     cooling: Vec<(Duration, usize, Extent)>,
@@ -53,19 +55,19 @@ impl User {
         plan: &UserPlan,
         world: &mut World,
         segments: &[SegmentId],
-        disks: &[(Address, bool)],
+        disks: &[(Address, bool, bool)],
     ) -> Self {
         let links: Vec<_> = plan.links.iter().map(|link| segments[*link]).collect();
         let driver = match plan.linux {
             Some(replies) => {
                 let id = world.add_linux(&links, plan.mtu);
-                disks.iter().for_each(|(address, _)| world.linux(id).open(*address, replies));
+                disks.iter().for_each(|(address, ..)| world.linux(id).open(*address, replies));
                 Driver::Linux(id)
             }
             None => {
                 let id = world.add_initiator(&links, plan.mtu);
                 let options = AttachOptions { deadline: DEADLINE, ..AttachOptions::default() };
-                let attach = |(address, _): &(Address, bool)| {
+                let attach = |(address, ..): &(Address, bool, bool)| {
                     world.client(id).initiator().attach(*address, options.clone())
                 };
                 Driver::Own(id, disks.iter().map(attach).collect())
@@ -74,9 +76,10 @@ impl User {
         Self {
             number,
             driver,
-            disks: disks.iter().map(|(address, _)| *address).collect(),
+            disks: disks.iter().map(|(address, ..)| *address).collect(),
             own: disks.iter().map(|_| vec![History::default(); REGION as usize]).collect(),
-            durable: disks.iter().map(|(_, durable)| *durable).collect(),
+            durable: disks.iter().map(|(_, durable, _)| *durable).collect(),
+            zeroes: disks.iter().map(|(.., zeroes)| *zeroes).collect(),
             queue: VecDeque::new(),
             flying: BTreeMap::new(),
             cooling: Vec::new(),
@@ -131,6 +134,16 @@ impl User {
             .for_each(|history| history.cut(clock, |number| flying.contains_key(&number)));
     }
 
+    /// A sync of a disk has failed.
+    pub(super) fn given_up(&mut self, disk: usize) {
+        self.own[disk].iter_mut().for_each(History::given_up);
+    }
+
+    /// A disk's write cache is about to be switched on: from now on nobody but the target knows what a reply promises.
+    pub(super) fn expect_cache(&mut self, disk: usize) {
+        self.durable[disk] = false;
+    }
+
     /// Begins what may begin, and judges what has ended.
     pub(super) fn turn(&mut self, world: &mut World) -> Result<(), String> {
         let now = world.now();
@@ -177,11 +190,12 @@ impl User {
                 let io = match op {
                     Op::Read(extent) => Io::read(extent, vec![0xee; extent.bytes()], 0),
                     Op::Write(extent, fua) => Io::new(bdev::Op::Write { fua }, extent, data(extent), 0),
+                    Op::Trim(extent) => Io::new(bdev::Op::Discard, extent, Vec::new(), 0),
                     Op::Flush => Io::flush(Vec::new()),
                 };
                 match world.client(*client).initiator().submit(remotes[disk], io.with_tag(id)) {
                     Submit::Queued => {}
-                    // A flush of a disk without cache.
+                    // A flush of a disk without cache, a TRIM of one that has none.
                     Submit::Done(_) => return true,
                     Submit::Full(io) => {
                         drop(io.abandon());
@@ -192,12 +206,16 @@ impl User {
             Driver::Linux(linux) => match op {
                 Op::Read(extent) => world.linux(*linux).read(self.disks[disk], id, extent),
                 Op::Write(extent, _) => world.linux(*linux).write(self.disks[disk], id, extent, data(extent)),
-                Op::Flush => return true,
+                Op::Trim(_) | Op::Flush => return true,
             },
         }
         self.clock = id;
-        if let Op::Write(extent, _) = op {
-            self.histories(disk, extent).for_each(|(_, history)| history.write(id, stamp));
+        match op {
+            Op::Write(extent, _) => {
+                self.histories(disk, extent).for_each(|(_, history)| history.write(id, stamp));
+            }
+            Op::Trim(extent) => self.histories(disk, extent).for_each(|(_, history)| history.write(id, 0)),
+            Op::Read(_) | Op::Flush => {}
         }
         let before = match op {
             Op::Flush => self.own[disk].iter().map(History::latest).collect(),
@@ -264,6 +282,12 @@ impl User {
                 let durable = fua || self.durable[disk];
                 self.histories(disk, extent).for_each(|(_, history)| history.acknowledged(id, durable));
             }
+            Op::Trim(extent) => {
+                let durable = self.durable[disk];
+                if self.zeroes[disk] {
+                    self.histories(disk, extent).for_each(|(_, history)| history.acknowledged(id, durable));
+                }
+            }
             Op::Flush => {
                 for (history, write) in self.own[disk].iter_mut().zip(before) {
                     history.survived(id, write);
@@ -289,7 +313,7 @@ impl User {
 
 fn extent(op: Op) -> Option<Extent> {
     match op {
-        Op::Read(extent) | Op::Write(extent, _) => Some(extent),
+        Op::Read(extent) | Op::Write(extent, _) | Op::Trim(extent) => Some(extent),
         Op::Flush => None,
     }
 }

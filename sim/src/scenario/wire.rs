@@ -12,10 +12,12 @@ use aoe_wire::{
 };
 
 use self::asked::{Asked, What, ata};
+use self::cache::Caching;
 use self::settings::Settings;
 use crate::{History, Note, Passed, StationId, stamp_of};
 
 mod asked;
+mod cache;
 mod settings;
 
 /// By how much a newer write must have arrived later for an older one to be dropped without an answer (protocol reference, rule 5).
@@ -28,8 +30,9 @@ const KEPT: Duration = Duration::from_secs(10);
 pub(super) struct Wire {
     address: Address,
     stations: Vec<StationId>,
-    /// A reply to a write promises that it is durable.
-    durable: bool,
+    caching: Caching,
+    /// What was discarded reads as zeros.
+    zeroes: bool,
     histories: Vec<History>,
     asked: Vec<Asked>,
     settings: Settings,
@@ -37,6 +40,8 @@ pub(super) struct Wire {
     written: Vec<(Duration, u64, u64)>,
     /// The latest flush that was answered well.
     flushed: u64,
+    /// What was taken after this came when a flush had failed.
+    flush_failed: Option<u64>,
     number: u64,
     taken: Vec<Note>,
     sent: Vec<Note>,
@@ -45,16 +50,25 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(address: Address, stations: &[StationId], sectors: u64, durable: bool) -> Self {
+    /// `durable`: a reply to a write promises that it is, unless the cache is switched on. `zeroes`: what was discarded reads as zeros.
+    pub(super) fn new(
+        address: Address,
+        stations: &[StationId],
+        sectors: u64,
+        durable: bool,
+        zeroes: bool,
+    ) -> Self {
         Self {
             address,
             stations: stations.to_vec(),
-            durable,
+            caching: Caching::new(durable),
+            zeroes,
             histories: (0..sectors).map(|_| History::default()).collect(),
             asked: Vec::new(),
             settings: Settings::default(),
             written: Vec::new(),
             flushed: 0,
+            flush_failed: None,
             number: 1,
             taken: Vec::new(),
             sent: Vec::new(),
@@ -99,11 +113,13 @@ impl Wire {
             .into_iter()
             .map(|note| note.frame)
             .partition::<Vec<_>, _>(|frame| self.is_change(frame));
-        self.judge_replies(changes)?;
-        self.judge_replies(others)
+        let settled = self.judge_replies(changes)?;
+        self.judge_replies(others)?;
+        self.judge_settled(settled)
     }
 
-    fn judge_replies(&mut self, frames: Vec<Vec<u8>>) -> Result<(), String> {
+    /// The number of the last that was answered.
+    fn judge_replies(&mut self, frames: Vec<Vec<u8>>) -> Result<u64, String> {
         let mut replies = Vec::new();
         for frame in frames {
             replies.extend(self.match_reply(&frame)?.map(|asked| (asked, frame)));
@@ -113,7 +129,25 @@ impl Wire {
             self.answered(asked, frame)
                 .map_err(|wrong| format!("{}: {wrong}, in the reply to {asked:?}", self.address))?;
         }
-        Ok(())
+        Ok(replies.iter().map(|(asked, _)| asked.number).max().unwrap_or(0))
+    }
+
+    /// No write that was taken before the last change of settings that was answered goes on.
+    fn judge_settled(&self, settled: u64) -> Result<(), String> {
+        let goes_on = |asked: &&Asked| {
+            asked.number < settled
+                && !asked.what.changes().is_empty()
+                && asked.exact
+                && !asked.late
+                && self.admits(asked)
+        };
+        match self.asked.iter().find(goes_on) {
+            None => Ok(()),
+            Some(asked) => Err(format!(
+                "{}: a change of settings was answered before an earlier write: {asked:?}",
+                self.address
+            )),
+        }
     }
 
     /// Whether a frame answers a change of settings.
@@ -130,7 +164,8 @@ impl Wire {
         self.judge()?;
         self.asked.clear();
         self.written.clear();
-        self.flushed = 0;
+        self.caching.ended();
+        (self.flushed, self.flush_failed) = (0, None);
         Ok(())
     }
 
@@ -139,6 +174,11 @@ impl Wire {
         self.number += 1;
         let number = self.number;
         self.histories.iter_mut().for_each(|history| history.cut(number, |_| false));
+    }
+
+    /// A sync has failed.
+    pub(super) fn given_up(&mut self) {
+        self.histories.iter_mut().for_each(History::given_up);
     }
 
     /// A process starts with this as what was stored.
@@ -176,14 +216,14 @@ impl Wire {
 
     /// Whether a write that arrived enough later, with a sector in common, was taken before. Takes note of one that is not late.
     fn is_late(&mut self, arrived: Duration, what: &What) -> bool {
-        let What::Write { lba, sectors, .. } = *what else { return false };
-        let late = self
-            .written
-            .iter()
-            .any(|(other, from, to)| *other >= arrived + MARGIN && *from < lba + sectors && lba < *to);
-        if !late {
+        let changes = what.changes();
+        let late = self.written.iter().any(|(other, from, to)| {
+            let meets = |(lba, sectors): &(u64, u64)| *from < lba + sectors && lba < to;
+            *other >= arrived + MARGIN && changes.iter().any(meets)
+        });
+        if !late && !changes.is_empty() {
             self.written.retain(|(other, ..)| *other + KEPT >= arrived);
-            self.written.push((arrived, lba, lba + sectors));
+            self.written.extend(changes.iter().map(|(lba, sectors)| (arrived, *lba, lba + sectors)));
         }
         late
     }
@@ -195,7 +235,7 @@ impl Wire {
             return;
         }
         let what = match packet.arg {
-            Arg::Ata(arg, payload) => match ata(arg) {
+            Arg::Ata(arg, payload) => match ata(arg, payload) {
                 Some(What::Write { lba, sectors, durable }) => {
                     self.number += 1;
                     for (lba, data) in (lba..lba + sectors).zip(payload.chunks(SECTOR)) {
@@ -206,6 +246,15 @@ impl Wire {
                     }
                     Some(What::Write { lba, sectors, durable })
                 }
+                Some(What::Trim { ranges }) => {
+                    self.number += 1;
+                    for lba in ranges.iter().flat_map(|(lba, sectors)| *lba..lba + sectors) {
+                        if let Some(history) = self.histories.get_mut(lba as usize) {
+                            history.write(self.number, 0);
+                        }
+                    }
+                    Some(What::Trim { ranges })
+                }
                 what => what,
             },
             Arg::Config(arg, _) => Some(What::Config { change: arg.command() != ConfigCommand::READ }),
@@ -214,8 +263,11 @@ impl Wire {
             Arg::Unknown(_) => None,
         };
         let Some(what) = what else { return };
-        if !matches!(what, What::Write { .. }) {
+        if !matches!(what, What::Write { .. } | What::Trim { .. }) {
             self.number += 1;
+        }
+        if let What::WriteCache { on } = what {
+            self.caching.asked(self.number, on);
         }
         self.requests += 1;
         let exact = !address.is_wildcard();
@@ -255,7 +307,8 @@ impl Wire {
         let state = self.settings.at(asked.number);
         let reserved = !state.reserve.is_empty() && !state.reserve.contains(&asked.from);
         let refused = error == Some(ErrorCode::TARGET_RESERVED);
-        if matches!(asked.what, What::Read { .. } | What::Write { .. } | What::Flush) && refused != reserved {
+        let of_disk = !matches!(asked.what, What::Identify) && matches!(packet.arg, Arg::Ata(..));
+        if of_disk && refused != reserved {
             return Err(format!("reserved for {:?}, and refused: {refused}", state.reserve));
         }
         if error.is_some() {
@@ -263,6 +316,12 @@ impl Wire {
         }
         match packet.arg {
             Arg::Ata(arg, payload) if !arg.status().is_failure() => self.good(asked, payload),
+            Arg::Ata(..) => {
+                if matches!(asked.what, What::Flush | What::WriteCache { .. }) {
+                    self.flush_failed.get_or_insert(self.number);
+                }
+                Ok(())
+            }
             Arg::Config(arg, payload) => {
                 let string = arg.string(payload).map_err(|error| error.to_string())?;
                 let next = State { config: string.to_vec().into(), ..state.clone() };
@@ -284,21 +343,34 @@ impl Wire {
 
     /// A disk command was done.
     fn good(&mut self, asked: &Asked, payload: &[u8]) -> Result<(), String> {
-        match asked.what {
-            What::Read { lba, sectors } => {
+        match &asked.what {
+            &What::Read { lba, sectors } => {
                 for (lba, data) in (lba..lba + sectors).zip(payload.chunks(SECTOR)) {
                     self.look(asked.number, lba, data)?;
                 }
             }
-            What::Write { lba, sectors, durable } => {
+            &What::Write { lba, sectors, durable } => {
                 if asked.number < self.flushed {
                     return Err("a flush that came later was answered before it".into());
                 }
                 for history in &mut self.histories[lba as usize..(lba + sectors) as usize] {
-                    history.acknowledged(asked.number, durable || self.durable);
+                    history.acknowledged(asked.number, durable || self.caching.is_off(asked.number));
                 }
             }
-            What::Flush => {
+            What::Trim { ranges } => {
+                let durable = self.caching.is_off(asked.number);
+                for lba in ranges.iter().flat_map(|(lba, sectors)| *lba..lba + sectors) {
+                    // Without the promise of zeros any of them may still be what it was.
+                    if let Some(history) = self.histories.get_mut(lba as usize).filter(|_| self.zeroes) {
+                        history.acknowledged(asked.number, durable);
+                    }
+                }
+            }
+            What::Flush | What::WriteCache { .. } => {
+                if self.flush_failed.is_some_and(|failed| asked.number > failed) {
+                    return Err("a flush was answered well after one had failed".into());
+                }
+                self.caching.confirmed(asked.number);
                 self.flushed = self.flushed.max(asked.number);
                 self.histories.iter_mut().for_each(|history| history.flushed(asked.number));
             }
