@@ -19,8 +19,8 @@
 //!
 //! `-s none` leaves out the address sanitizer, which finds little where nearly nothing is unsafe, and makes `engine` five times slower.
 //! `RUSTC_BOOTSTRAP=1` lets the stable compiler instrument; with a nightly one `cargo +nightly fuzz` does without. To look at an input as
-//! it was understood: `cargo fuzz fmt engine FILE`. `cargo run --example seeds` writes the seeds again, from the captured frames that the
-//! tests of `aoe-wire` hold.
+//! it was understood: `cargo fuzz fmt engine FILE`. `cargo run --example seeds` writes those seeds again that come from the captured
+//! frames of `aoe-wire`'s tests; the others are minimised corpora.
 
 pub mod engine;
 pub mod identify;

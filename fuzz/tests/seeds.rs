@@ -56,8 +56,23 @@ fn every_captured_identify_page_is_read() {
 }
 
 #[test]
-fn every_captured_session_is_served_as_the_model_says() {
-    assert!(replay("engine", session) >= 10);
+fn every_session_kept_is_served_as_the_model_says() {
+    assert!(replay("engine", session) >= 300);
+}
+
+#[test]
+fn every_stack_kept_behaves_as_flat_memory() {
+    assert!(replay("stack", script) >= 300);
+}
+
+#[test]
+fn every_session_kept_of_the_initiator_ends_every_request_once() {
+    assert!(replay("initiator", initiator) >= 300);
+}
+
+#[test]
+fn every_state_kept_is_read_back_or_refused() {
+    assert!(replay("state", state) >= 200);
 }
 
 #[test]
