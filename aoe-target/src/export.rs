@@ -15,6 +15,7 @@ use crate::late::Late;
 use crate::limit::Limit;
 use crate::port::{Arrival, Port};
 use crate::recent::{Recent, Seen};
+use crate::tap::{self, Direction, Tap};
 use crate::{Frame, Link, ServerStats, Step, Target};
 
 /// A queue, and what its disk is.
@@ -44,6 +45,7 @@ pub(crate) struct Export<F> {
     freed: VecDeque<Io<F>>,
     initiators: Initiators,
     recent: Recent,
+    pub(crate) tap: Option<Tap>,
     /// The time of the turn, in nanoseconds.
     now: u64,
     done: Vec<Done<F>>,
@@ -74,6 +76,7 @@ impl<F: Frame> Export<F> {
             freed: VecDeque::new(),
             initiators: Initiators::default(),
             recent: Recent::new(),
+            tap: None,
             now: 0,
             done: Vec::new(),
             change: None,
@@ -98,6 +101,25 @@ impl<F: Frame> Export<F> {
     /// The initiators that have used it lately.
     pub(crate) fn initiators(&self) -> impl Iterator<Item = &Initiator> {
         self.initiators.iter()
+    }
+
+    /// Advertises the target on link number `at`.
+    pub(crate) fn advertise<L: Link<Frame = F>>(
+        &mut self,
+        port: &mut Port<L>,
+        at: usize,
+        stats: &mut ServerStats,
+    ) {
+        for to in self.target.audience() {
+            match port.link.as_mut().and_then(Link::alloc) {
+                Some(frame) => {
+                    stats.advertisements += 1;
+                    let frame = self.target.advertise(&port.info, frame, to);
+                    send(&mut self.tap, port, at, frame);
+                }
+                None => stats.no_frame += 1,
+            }
+        }
     }
 
     /// Limits what is used of it as the target's options say now. What waited for the limit before waits for this one, or for none.
@@ -138,6 +160,9 @@ impl<F: Frame> Export<F> {
         stats: &mut ServerStats,
     ) {
         self.now = now;
+        if let Some(tap) = &mut self.tap {
+            tap::show(tap, &ports[arrival.link], arrival.link, Direction::Received, &frame);
+        }
         self.take(arrival, now, frame, ports, stats);
         self.target.stats_mut().in_flight = self.load();
     }
@@ -166,7 +191,7 @@ impl<F: Frame> Export<F> {
                 initiator.requests += 1;
                 initiator.errors += self.target.stats().errors() - errors;
                 self.count_other(origin);
-                ports[at].tx.push_back(frame);
+                send(&mut self.tap, &mut ports[at], at, frame);
             }
             Step::Submit { io, reach } if self.is_late(arrival, &io, &reach) => {
                 ports[at].recycle(self.target.drop_late(io));
@@ -386,7 +411,7 @@ impl<F: Frame> Export<F> {
                 self.ready.put_back(origin.source, io.with_tag(tag));
                 return;
             }
-            Step::Reply(frame) => port.tx.push_back(frame),
+            Step::Reply(frame) => send(&mut self.tap, port, origin.link, frame),
             Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
         }
         let stats = self.target.stats_mut();
@@ -405,7 +430,7 @@ impl<F: Frame> Export<F> {
         let port = &mut ports[origin.link];
         let (replies, errors) = (self.target.stats().replies, self.target.stats().errors());
         match self.target.change(&port.info, frame, &mut self.save) {
-            Step::Reply(frame) => port.tx.push_back(frame),
+            Step::Reply(frame) => send(&mut self.tap, port, origin.link, frame),
             Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
             Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
         }
@@ -438,6 +463,14 @@ impl<F: Frame> Export<F> {
             }
         }
     }
+}
+
+/// Has a frame sent by link number `at`.
+fn send<L: Link>(tap: &mut Option<Tap>, port: &mut Port<L>, at: usize, frame: L::Frame) {
+    if let Some(tap) = tap {
+        tap::show(tap, port, at, Direction::Sent, &frame);
+    }
+    port.tx.push_back(frame);
 }
 
 impl<F> Drop for Export<F> {

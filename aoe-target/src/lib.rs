@@ -74,6 +74,7 @@ mod slots;
 mod state;
 mod stats;
 mod sweep;
+mod tap;
 mod target;
 
 pub use aoe_l2::{Frame, Link, LinkInfo};
@@ -91,4 +92,5 @@ pub use sabotage::Sabotage;
 pub use server::{AddError, LinkId, MAX_REQUESTS, Progress, Server, TargetId};
 pub use state::State;
 pub use stats::{ServerStats, Stats};
+pub use tap::{Direction, Tap, Tapped};
 pub use target::{Step, Target, TargetOptions};

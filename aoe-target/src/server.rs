@@ -21,7 +21,7 @@ use crate::late::nanos;
 use crate::port::Port;
 use crate::server::gather::Arrived;
 use crate::slots::Slots;
-use crate::{Frame, Link, ServerStats, Target};
+use crate::{Frame, Link, ServerStats};
 
 pub use links::LinkId;
 pub use targets::{AddError, TargetId};
@@ -237,8 +237,10 @@ impl<L: Link> Server<L> {
         let Self { ports, exports, stats, .. } = self;
         let port = &mut ports[at];
         let routes = std::mem::take(&mut port.routes);
-        for export in routes.iter().filter_map(|number| exports.get(number)) {
-            advertise(&export.target, port, stats);
+        for number in routes.iter() {
+            if let Some(export) = exports.get_mut(number) {
+                export.advertise(port, at, stats);
+            }
         }
         port.routes = routes;
     }
@@ -257,17 +259,5 @@ fn book<F: Frame>(
     if load != 0 && !export.busy {
         export.busy = true;
         busy.push(number);
-    }
-}
-
-fn advertise<L: Link>(target: &Target, port: &mut Port<L>, stats: &mut ServerStats) {
-    for to in target.audience() {
-        match port.link.as_mut().and_then(Link::alloc) {
-            Some(frame) => {
-                stats.advertisements += 1;
-                port.tx.push_back(target.advertise(&port.info, frame, to));
-            }
-            None => stats.no_frame += 1,
-        }
     }
 }

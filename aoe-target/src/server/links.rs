@@ -13,7 +13,7 @@ pub struct LinkId {
 
 impl LinkId {
     /// The name of the link at place number `at`.
-    pub(super) fn of<L: Link>(at: usize, port: &Port<L>) -> Self {
+    pub(crate) fn of<L: Link>(at: usize, port: &Port<L>) -> Self {
         Self { at, generation: port.generation }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use aoe_wire::Address;
 use bdev::{DeviceInfo, IoQueue};
 
-use super::{LinkId, Server, advertise, book};
+use super::{LinkId, Server, book};
 use crate::change::{EditState, Edited, SaveState};
 use crate::export::{Export, OpenDisk};
 use crate::slots::Name;
@@ -210,7 +210,7 @@ impl<L: Link> Server<L> {
             if wanted && !before {
                 port.routes.add(address, number);
                 if port.is_advertised() {
-                    advertise(&export.target, port, stats);
+                    export.advertise(port, at, stats);
                 }
             } else if before && !wanted {
                 port.routes.remove(address);
@@ -238,10 +238,11 @@ impl<L: Link> Server<L> {
     /// Advertises a target anew on every link that it is served on and that is up.
     fn advertise_target(&mut self, number: usize) {
         let Self { ports, exports, stats, .. } = self;
-        let Some(Export { target, .. }) = exports.get(number) else { return };
-        for port in ports.iter_mut().filter(|port| port.routes.find(target.address()) == Some(number)) {
-            if port.info.up {
-                advertise(target, port, stats);
+        let Some(export) = exports.get_mut(number) else { return };
+        let address = export.target.address();
+        for (at, port) in ports.iter_mut().enumerate() {
+            if port.info.up && port.routes.find(address) == Some(number) {
+                export.advertise(port, at, stats);
             }
         }
     }
