@@ -168,6 +168,11 @@ impl<T: Traffic> Netif<T> {
         self.traffic.recv_buffer().unwrap_or_else(|| self.port.recv_buffer())
     }
 
+    /// Receives from now on what `accept` says.
+    pub(crate) fn set_accept(&self, accept: &Accept) -> io::Result<()> {
+        self.port.set_accept(accept)
+    }
+
     pub(crate) fn counters(&self) -> LinkCounters {
         self.overflow.set(self.overflow.get() + self.port.take_overflow());
         LinkCounters { rx_overflow: self.overflow.get() + self.counters.rx_overflow, ..self.counters }

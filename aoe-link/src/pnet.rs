@@ -10,8 +10,8 @@ use aoe_l2::{Link, LinkInfo};
 use bdev::AlignedBuf;
 
 use self::channel::Channel;
-use crate::LinkCounters;
 use crate::netif::{Netif, NetifOptions, OpenError};
+use crate::{Accept, LinkCounters};
 
 /// An Ethernet interface, opened by name.
 ///
@@ -80,6 +80,16 @@ impl PnetLink {
     #[must_use]
     pub fn recv_buffer(&self) -> usize {
         self.0.recv_buffer()
+    }
+
+    /// Receives from now on the frames that `accept` asks for, and keeps those that wait. None is lost that was asked for before and
+    /// still is. Takes no privilege.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel has no memory for the filter (sysctl `net.core.optmem_max`): nothing has changed then.
+    pub fn set_accept(&mut self, accept: Accept) -> io::Result<()> {
+        self.0.set_accept(&accept)
     }
 
     /// What was lost since the link was opened.

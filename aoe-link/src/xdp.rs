@@ -27,7 +27,7 @@ use self::program::Program;
 use self::queue::Queue;
 use crate::netif::{Lull, Netif, NetifOptions, VLAN_TAG};
 use crate::packet::Batches;
-use crate::{LinkCounters, OpenError};
+use crate::{Accept, LinkCounters, OpenError};
 
 /// Calls of `recv` that bring frames between two looks at the packet socket.
 const LOOK_EVERY: u32 = 64;
@@ -140,6 +140,22 @@ impl XdpLink {
     #[must_use]
     pub fn memory(&self) -> usize {
         self.queues.iter().map(Queue::memory).sum()
+    }
+
+    /// Receives from now on the frames that `accept` asks for, and keeps those that wait. None is lost that was asked for before and
+    /// still is. Takes the privileges that opening the link takes, because the program is replaced.
+    ///
+    /// # Errors
+    ///
+    /// When a privilege is missing (open a [`PacketLink`](crate::PacketLink) where the frames are to change later), or the kernel's memory: the
+    /// frames that were asked for before arrive then, and some of the others may.
+    pub fn set_accept(&mut self, accept: Accept) -> io::Result<()> {
+        let next = match &self.program {
+            Some(program) => Some((program, program.load(self.netif.info().mac, &accept)?)),
+            None => None,
+        };
+        self.netif.set_accept(&accept)?;
+        next.map_or(Ok(()), |(program, next)| program.replace(&next))
     }
 
     /// What was lost since the link was opened.

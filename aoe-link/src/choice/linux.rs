@@ -105,6 +105,16 @@ impl NetLink {
         each!(&self.inner, link => link.recv_buffer())
     }
 
+    /// Receives from now on the frames that `accept` asks for, and keeps those that wait. None is lost that was asked for before and
+    /// still is. Takes no privilege, except by AF_XDP.
+    ///
+    /// # Errors
+    ///
+    /// As [`PacketLink::set_accept`] and [`XdpLink::set_accept`].
+    pub fn set_accept(&mut self, accept: Accept) -> io::Result<()> {
+        each!(&mut self.inner, link => link.set_accept(accept))
+    }
+
     /// What was lost.
     #[must_use]
     pub fn counters(&self) -> LinkCounters {

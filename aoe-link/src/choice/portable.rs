@@ -8,7 +8,7 @@ use aoe_l2::{Link, LinkInfo};
 use bdev::AlignedBuf;
 
 use super::LinkKind;
-use crate::{LinkCounters, NetifOptions, OpenError, PnetLink};
+use crate::{Accept, LinkCounters, NetifOptions, OpenError, PnetLink};
 
 /// A frame of a [`NetLink`].
 pub type NetFrame = AlignedBuf;
@@ -56,6 +56,15 @@ impl NetLink {
     #[must_use]
     pub fn recv_buffer(&self) -> usize {
         self.0.recv_buffer()
+    }
+
+    /// Every frame arrives on this system, whatever `accept` asks for.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn set_accept(&mut self, accept: Accept) -> io::Result<()> {
+        self.0.set_accept(accept)
     }
 
     /// What was lost.

@@ -17,7 +17,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, sockopt};
 pub(crate) use self::sys::attach_filter;
 use self::watch::Watch;
 use super::{Interface, NetifOptions, OpenError};
-use crate::filter;
+use crate::{Accept, filter};
 
 /// The largest MTU that is used; only the loopback interface can have a larger one. An ATA request of 255 sectors fits, and with the
 /// header and a VLAN tag a frame takes less than 128 KiB.
@@ -59,6 +59,11 @@ impl Port {
             enlarge(&socket, options.recv_buffer).map_err(|e| failed("size its receive buffer")(e.into()))?;
         let watch = Watch::new(&socket, changes).map_err(|e| failed("wait for events")(e.into()))?;
         Ok((Self { socket, watch, recv_buffer }, interface))
+    }
+
+    /// Lets pass what `accept` says from now on. What waits in the socket stays.
+    pub(super) fn set_accept(&self, accept: &Accept) -> io::Result<()> {
+        sys::attach_filter(self.socket(), &filter::program(accept))
     }
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {

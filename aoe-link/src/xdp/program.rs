@@ -21,6 +21,7 @@ const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
 const LINK_CREATE: libc::c_int = 28;
+const LINK_UPDATE: libc::c_int = 29;
 
 const MAP_TYPE_XSKMAP: u32 = 17;
 const PROG_TYPE_XDP: u32 = 6;
@@ -40,7 +41,9 @@ pub(super) enum Attach {
 #[derive(Debug)]
 pub(super) struct Program {
     sockets: OwnedFd,
-    _link: OwnedFd,
+    link: OwnedFd,
+    /// `XDP_HAS_FRAGS` or 0, the same for every program of a link.
+    flags: u32,
 }
 
 impl Program {
@@ -54,16 +57,28 @@ impl Program {
         pieces: bool,
     ) -> io::Result<Self> {
         let sockets = create_map(queues)?;
-        let program =
-            load(&instructions(mac, accept, sockets.as_raw_fd()), if pieces { XDP_HAS_FRAGS } else { 0 })?;
-        let flags = match attach {
+        let flags = if pieces { XDP_HAS_FRAGS } else { 0 };
+        let program = load(&instructions(mac, accept, sockets.as_raw_fd()), flags)?;
+        let place = match attach {
             Attach::Generic => 1 << 1,
             Attach::Native => 1 << 2,
         };
-        let attributes = [program.as_raw_fd().cast_unsigned(), index, ATTACH_XDP, flags];
+        let attributes = [program.as_raw_fd().cast_unsigned(), index, ATTACH_XDP, place];
         // SAFETY: the command takes a program, an interface, a kind and flags, all integers.
         let link = owned(unsafe { bpf(LINK_CREATE, &attributes) }?)?;
-        Ok(Self { sockets, _link: link })
+        Ok(Self { sockets, link, flags })
+    }
+
+    /// Another program for the same sockets, which is not yet at work.
+    pub(super) fn load(&self, mac: MacAddr, accept: &Accept) -> io::Result<OwnedFd> {
+        load(&instructions(mac, accept, self.sockets.as_raw_fd()), self.flags)
+    }
+
+    /// Puts `next` in the place of the program at work: each frame is seen by one of them.
+    pub(super) fn replace(&self, next: &OwnedFd) -> io::Result<()> {
+        let [link, next] = [&self.link, next].map(|fd| fd.as_raw_fd().cast_unsigned());
+        // SAFETY: the command takes a link, a program, flags, and a program that is expected there if the flags say so, all integers.
+        unsafe { bpf(LINK_UPDATE, &[link, next, 0, 0]) }.map(drop)
     }
 
     /// Hands frames of receive queue number `queue` to `socket` from now on.
@@ -209,6 +224,10 @@ fn instructions(mac: MacAddr, accept: &Accept, sockets: i32) -> Vec<Instruction>
                 Step::Do(op(TO_BIG_ENDIAN, 5, 0, 0, 32)),
                 Step::Do(op(SHIFT_RIGHT, 5, 0, 0, 8)),
             ]);
+            if addresses.is_empty() {
+                // Of 24 bits, never so; but the kernel takes no program with steps that nothing leads to.
+                steps.push(Step::Take(op(JUMP_IF_EQUAL, 5, 0, 0, u32::MAX)));
+            }
             for range in ranges(addresses) {
                 let (first, last) = range.into_inner();
                 if first == last {

@@ -1,5 +1,7 @@
 //! Every link against the conformance suite, and each against what only it has to bear.
 
+#[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
+mod accept;
 mod conformance;
 mod mem;
 #[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]

@@ -1,10 +1,11 @@
 //! Links over a pair of virtual interfaces.
 
 use std::fmt::Debug;
+use std::io;
 use std::time::{Duration, Instant};
 
 use aoe_l2::Link;
-use aoe_link::{LinkCounters, NetifOptions, OpenError};
+use aoe_link::{Accept, LinkCounters, NetifOptions, OpenError};
 
 use crate::conformance::Rig;
 use crate::netns::{ip, limit, macvlan};
@@ -23,6 +24,7 @@ pub(crate) trait Netif: Link + Debug + Send + Sized {
     fn open(name: &str, options: NetifOptions) -> Result<Self, OpenError>;
     fn recv_buffer(&self) -> usize;
     fn counters(&self) -> LinkCounters;
+    fn set_accept(&mut self, accept: Accept) -> io::Result<()>;
 }
 
 /// The methods that these links have of their own.
@@ -42,6 +44,10 @@ macro_rules! netif {
 
             fn counters(&self) -> LinkCounters {
                 self.counters()
+            }
+
+            fn set_accept(&mut self, accept: Accept) -> io::Result<()> {
+                self.set_accept(accept)
             }
         }
     };

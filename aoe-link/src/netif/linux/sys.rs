@@ -58,7 +58,8 @@ fn ask(socket: BorrowedFd<'_>, request: libc::Ioctl, name: &str) -> io::Result<l
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
-/// `SO_ATTACH_FILTER`: from now on the socket receives only what `program` lets pass.
+/// `SO_ATTACH_FILTER`: from now on the socket receives only what `program` lets pass. It takes the place of another in one step, and
+/// takes no privilege.
 pub(crate) fn attach_filter(socket: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
     let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
