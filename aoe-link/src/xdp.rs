@@ -66,7 +66,8 @@ pub enum XdpMode {
 /// # What it survives
 ///
 /// What [`PacketLink`](crate::PacketLink) does. An interface that is created anew is served by the packet socket only, because it takes
-/// privileges to put the program there; so is one from which somebody takes it away. A larger MTU than that at opening is not used.
+/// privileges to put the program there; so is one from which somebody takes it away. A larger MTU than
+/// that at opening is not used, and told of once; longer frames are counted as refused.
 ///
 /// # VLANs
 ///
@@ -97,6 +98,9 @@ pub struct XdpLink {
     tx: VecDeque<AlignedBuf>,
     tx_dropped: u64,
     rx_dropped: u64,
+    rx_refused: u64,
+    /// The interface's as it was last told of.
+    mtu: u32,
 }
 
 impl XdpLink {
@@ -165,7 +169,7 @@ impl XdpLink {
         let sum = |count: fn(&Queue) -> u64| self.queues.iter().map(count).sum::<u64>();
         LinkCounters {
             rx_overflow: netif.rx_overflow + self.rx_dropped + sum(Queue::overflow),
-            rx_refused: netif.rx_refused + sum(Queue::refused),
+            rx_refused: netif.rx_refused + self.rx_refused + sum(Queue::refused),
             tx_dropped: netif.tx_dropped + self.tx_dropped,
         }
     }
@@ -177,14 +181,34 @@ impl XdpLink {
         for from in self.rx.drain(..) {
             match self.queues.first_mut().and_then(|queue| queue.copy_in(from.bytes())) {
                 Some(frame) => rx.push(frame),
+                None if from.bytes().len() > self.most => self.rx_refused += 1,
                 None => self.rx_dropped += 1,
             }
             self.netif.recycle(from);
         }
+        self.tell_of_mtu();
         let lost = self.program.is_some()
             && (self.netif.index() != self.index || self.queues.iter().any(Queue::is_dead));
         if lost {
             self.lose();
+        }
+    }
+
+    /// Tells, once for each MTU, that the memory was not made for it.
+    fn tell_of_mtu(&mut self) {
+        let mtu = self.netif.info().mtu;
+        if mtu == self.mtu {
+            return;
+        }
+        self.mtu = mtu;
+        let (interface, used) = (self.name(), self.info().mtu);
+        if mtu > used {
+            warn!(
+                interface,
+                mtu,
+                used,
+                "longer frames than at the start are refused: start anew, or ip link set {interface} mtu {used}"
+            );
         }
     }
 

@@ -87,6 +87,8 @@ impl XdpLink {
             tx: VecDeque::new(),
             tx_dropped: 0,
             rx_dropped: 0,
+            rx_refused: 0,
+            mtu,
         })
     }
 }

@@ -247,6 +247,23 @@ in_netns! {
         all.drain(..).for_each(|frame| link.recycle(frame));
     }
 
+    fn a_wildcard_that_is_longer_than_the_memory_was_made_for_is_counted_as_refused() {
+        create_veth();
+        ip("link set near mtu 9000");
+        let mut link = XdpLink::open("near", for_target()).unwrap();
+        for end in ["near", "far"] {
+            ip(&format!("link set {end} mtu 20000"));
+        }
+        let mut far = PacketLink::open("far", NetifOptions::default()).unwrap();
+        let mut long = frame(&mut far, NEAR, 18_000, 1);
+        long.bytes_mut()[14..20].copy_from_slice(&[0x10, 0, 0xff, 0xff, 0xff, 0]);
+        send(&mut far, [long]);
+        assert!(receive(&mut link, 1).is_empty());
+        let counters = link.counters();
+        assert_eq!((counters.rx_refused, counters.rx_overflow), (1, 0));
+        assert!(link.info().mtu < 20_000);
+    }
+
     fn who_waits_for_a_disk_is_not_kept_awake() {
         create_veth();
         let mut far = PacketLink::open("far", NetifOptions::default()).unwrap();
