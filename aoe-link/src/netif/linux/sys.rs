@@ -35,13 +35,14 @@ pub(super) fn hardware(socket: BorrowedFd<'_>, name: &str) -> io::Result<(u16, M
     let address = unsafe { answer.ifr_ifru.ifru_hwaddr };
     let mut mac = [0; 6];
     for (byte, from) in mac.iter_mut().zip(address.sa_data) {
-        *byte = from as u8;
+        // A character has a sign on some systems, and none on others.
+        [*byte] = from.to_ne_bytes();
     }
     Ok((address.sa_family, MacAddr(mac)))
 }
 
 /// An ioctl that takes an interface's name and answers in place.
-fn ask(socket: BorrowedFd<'_>, request: libc::Ioctl, name: &str) -> io::Result<libc::ifreq> {
+fn ask(socket: BorrowedFd<'_>, request: libc::c_ulong, name: &str) -> io::Result<libc::ifreq> {
     // SAFETY: `ifreq` is made of integers, arrays, addresses and a raw pointer: all zero is a valid value of it.
     let mut answer: libc::ifreq = unsafe { mem::zeroed() };
     // The last byte stays zero and ends the name.
@@ -54,7 +55,8 @@ fn ask(socket: BorrowedFd<'_>, request: libc::Ioctl, name: &str) -> io::Result<l
     }
     // SAFETY: the descriptor is open while it is borrowed; the three requests of this file read the name from, and write the answer to,
     // the `ifreq` that the pointer is valid for (netdevice(7)).
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), request, ptr::from_mut(&mut answer)) };
+    let result =
+        unsafe { libc::ioctl(socket.as_raw_fd(), request as libc::Ioctl, ptr::from_mut(&mut answer)) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
