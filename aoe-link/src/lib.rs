@@ -53,6 +53,8 @@ pub use counters::LinkCounters;
 #[cfg(any(feature = "pnet", all(feature = "packet", target_os = "linux")))]
 pub use filter::Accept;
 pub use mem::MemLink;
+#[cfg(all(any(feature = "pnet", feature = "packet"), target_os = "linux"))]
+pub use netif::Interfaces;
 #[cfg(any(feature = "pnet", all(feature = "packet", target_os = "linux")))]
 pub use netif::{MIN_MTU, NetifOptions, OpenError};
 #[cfg(all(feature = "packet", target_os = "linux"))]

@@ -23,6 +23,8 @@ use tracing::{info, warn};
 pub use self::error::OpenError;
 pub(crate) use self::interface::Interface;
 #[cfg(target_os = "linux")]
+pub use self::linux::Interfaces;
+#[cfg(target_os = "linux")]
 pub(crate) use self::linux::Port;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use self::linux::attach_filter;

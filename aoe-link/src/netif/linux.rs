@@ -2,6 +2,7 @@
 //!
 //! When an interface is created anew, the same socket is bound to it: a new one would take a privilege that may be gone by then.
 
+mod interfaces;
 mod sys;
 mod watch;
 
@@ -13,6 +14,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, sockopt};
 
+pub use self::interfaces::Interfaces;
 #[cfg(test)]
 pub(crate) use self::sys::attach_filter;
 use self::watch::Watch;

@@ -3,6 +3,8 @@
 #[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
 mod accept;
 mod conformance;
+#[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
+mod interfaces;
 mod mem;
 #[cfg(all(any(feature = "packet", feature = "pnet"), target_os = "linux"))]
 mod netif;

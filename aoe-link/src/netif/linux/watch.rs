@@ -35,6 +35,19 @@ pub(super) fn open_netlink() -> rustix::io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Takes what the netlink socket `changes` has to tell. Whether that is anything.
+pub(super) fn drain(changes: &OwnedFd) -> bool {
+    let mut woken = false;
+    for _ in 0..MESSAGES {
+        // What a message says does not matter; one that is cut short or lost (ENOBUFS) means the same as one that is not.
+        match rustix::net::recv(changes, &mut [0; 16], RecvFlags::DONTWAIT) {
+            Ok(_) | Err(Errno::NOBUFS) => woken = true,
+            Err(_) => break,
+        }
+    }
+    woken
+}
+
 impl Watch {
     /// Watches a packet `socket`, and the interfaces by `changes`, a netlink socket.
     pub(super) fn new(socket: &OwnedFd, changes: OwnedFd) -> rustix::io::Result<Self> {
@@ -55,15 +68,7 @@ impl Watch {
         if self.armed && rustix::io::read(&self.timer, &mut [0; 8]).is_ok() {
             self.armed = false;
         }
-        let mut woken = false;
-        for _ in 0..MESSAGES {
-            // What a message says does not matter; one that is cut short or lost (ENOBUFS) means the same as one that is not.
-            match rustix::net::recv(&self.changes, &mut [0; 16], RecvFlags::DONTWAIT) {
-                Ok(_) | Err(Errno::NOBUFS) => woken = true,
-                Err(_) => break,
-            }
-        }
-        woken
+        drain(&self.changes)
     }
 
     /// Whether `flag` of `socket` makes [`event`](Self::event) readable.
