@@ -7,7 +7,7 @@ use aoe_wire::{Address, MacAddr};
 use crate::Identity;
 
 /// Settings of a target. No initiator can change them; [`Server::set_options`](crate::Server::set_options) can, but for the address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetOptions {
     /// The address it answers to; no wildcard, see [`Address::owned`].
     pub address: Address,
