@@ -6,6 +6,7 @@ mod claim;
 mod cli;
 pub mod control;
 pub mod ctl;
+mod daemon;
 mod error;
 mod link;
 mod lock;

@@ -185,7 +185,7 @@ fn identity(serial: &str, model: &str) -> Result<Identity, UsageError> {
 }
 
 /// The serial number of the classic vblade: different on every host and for every address, as long as names are short.
-fn default_serial(address: Address, host: &str) -> String {
+pub(crate) fn default_serial(address: Address, host: &str) -> String {
     let host = host.chars().filter(char::is_ascii_graphic);
     format!("{}.{}:", address.major, address.minor)
         .chars()

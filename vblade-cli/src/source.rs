@@ -9,7 +9,7 @@ use crate::cli::{Cache, Cli};
 use crate::options::{UsageError, number};
 
 /// The most sectors that an ATA disk can have: what 48 bits count.
-const MOST_SECTORS: u64 = 1 << 48;
+pub(crate) const MOST_SECTORS: u64 = 1 << 48;
 
 /// How the name of a disk begins that another target serves. A file of such a name is `./aoe:...`.
 const REMOTE: &str = "aoe:";
@@ -66,17 +66,25 @@ impl Source {
                 ..FileOptions::new(cli.filename.clone())
             }));
         };
-        let malformed = || UsageError::Remote { text: text.to_owned() };
-        let (target, netifs) = text.split_once('@').ok_or_else(malformed)?;
-        let address: Address = target.parse().map_err(|_| malformed())?;
-        let netifs: Vec<_> = netifs.split(',').map(str::to_owned).collect();
-        if address.is_wildcard() || netifs.iter().any(String::is_empty) {
-            return Err(malformed());
-        }
+        let remote =
+            Remote::parse(text, cli.read_only).ok_or_else(|| UsageError::Remote { text: text.to_owned() })?;
         if offset != 0 || length.is_some() {
             return Err(UsageError::PartOfRemote);
         }
-        Ok(Self::Remote(Remote { address, netifs, read_only: cli.read_only }))
+        Ok(Self::Remote(remote))
+    }
+}
+
+impl Remote {
+    /// Reads what is after `aoe:`. `None` if it is not an address and interfaces.
+    pub(crate) fn parse(text: &str, read_only: bool) -> Option<Self> {
+        let (target, netifs) = text.split_once('@')?;
+        let address: Address = target.parse().ok()?;
+        let netifs: Vec<_> = netifs.split(',').map(str::to_owned).collect();
+        if address.is_wildcard() || netifs.iter().any(String::is_empty) {
+            return None;
+        }
+        Some(Self { address, netifs, read_only })
     }
 }
 

@@ -27,7 +27,7 @@ use crate::options::Export;
 use crate::source::{Remote, Source};
 
 /// Requests that the disk works on at a time; the server keeps what comes beyond.
-const DEPTH: u16 = 64;
+pub(crate) const DEPTH: u16 = 64;
 
 /// How long another target is looked for at the start.
 const SEEK: Duration = Duration::from_secs(10);
