@@ -7,6 +7,7 @@ mod cli;
 pub mod control;
 pub mod ctl;
 mod daemon;
+pub mod daemon;
 mod error;
 mod link;
 mod lock;

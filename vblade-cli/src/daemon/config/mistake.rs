@@ -125,10 +125,6 @@ impl Mistakes {
         (!mistakes.is_empty()).then_some(Self(mistakes))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.0.iter()
-    }
-
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
