@@ -380,6 +380,32 @@ fn files_that_cannot_be_read_are_told_by_name() {
     assert!(said.starts_with("conf.d/a.toml: cannot be read: not a regular file"), "{said}");
 }
 
+#[test]
+fn the_example_is_right() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/vblade.toml");
+    let config = Config::load(&file).expect("no mistake");
+    assert_eq!(config.exports.len(), 3);
+    assert_eq!(config.exports[0].target.allow.len(), 2);
+    assert!(config.exports[0].target.lock_mask && config.exports[2].read_only);
+}
+
+#[test]
+fn the_reference_names_each_key() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.md");
+    let reference = fs::read_to_string(reference).expect("the reference");
+    let known = |section: &str| {
+        let said = mistakes(&format!("{section}\nqqqqqqqqqqqqqqqqqqqq = 1\n"));
+        let list =
+            said.split("known here: ").nth(1).expect("the keys").lines().next().expect("a line").to_owned();
+        list.split(", ").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let keys = [known("[daemon]"), known("[[export]]")].concat();
+    assert_eq!(keys.len(), 8 + 20);
+    for key in keys {
+        assert!(reference.contains(&format!("| `{key}` | ")), "{key} is not in docs/config.md");
+    }
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
