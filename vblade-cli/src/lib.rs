@@ -6,7 +6,6 @@ mod claim;
 mod cli;
 pub mod control;
 pub mod ctl;
-mod daemon;
 pub mod daemon;
 mod error;
 mod link;

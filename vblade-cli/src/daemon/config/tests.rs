@@ -412,6 +412,19 @@ proptest! {
         let _ = Config::parse(Path::new("f"), bytes, &surroundings(Path::new("/nonexistent")));
     }
 
+    /// The example with bytes replaced, inserted and cut.
+    #[test]
+    fn no_damage_to_a_file_makes_the_reader_panic(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), 0..4_usize, any::<u8>()), 1..6)
+    ) {
+        let mut bytes = include_bytes!("../../../../contrib/vblade.toml").to_vec();
+        for (at, cut, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes.splice(at..bytes.len().min(at + cut), [byte]);
+        }
+        let _ = Config::parse(Path::new("f"), bytes, &surroundings(Path::new("/nonexistent")));
+    }
+
     /// Keys and values of the right kind and of the wrong one, in any order and number.
     #[test]
     fn no_lines_make_the_reader_panic_and_each_mistake_has_a_place(

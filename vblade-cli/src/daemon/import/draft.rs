@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use toml::Value;
+use toml::{Table, Value};
 
 /// What was read so far.
 #[derive(Debug, Default)]
@@ -98,7 +98,8 @@ impl Display for Draft {
             writeln!(f, "\n[groups]")?;
         }
         for (name, members) in &self.groups {
-            writeln!(f, "{} = {}", Value::String(name.clone()), list(members.iter().cloned()))?;
+            // The table knows how a key is quoted, which is not as a value is.
+            write!(f, "{}", Table::from_iter([(name.clone(), list(members.iter().cloned()))]))?;
         }
         for disk in &self.disks {
             writeln!(f, "\n# {}", disk.origin)?;

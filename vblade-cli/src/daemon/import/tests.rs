@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -238,3 +239,51 @@ fn exports_that_cannot_be_beside_each_other_are_not_written() {
     assert_eq!(format!("{status:?}"), format!("{:?}", ExitCode::SUCCESS));
     assert!(output.exists());
 }
+
+proptest! {
+    /// Whatever is read, the result is TOML: what is damaged is left out, and what is in a value stays there.
+    #[test]
+    fn no_text_makes_a_reader_panic_or_write_what_is_no_toml(
+        lines in prop::collection::vec(prop::sample::select(&LINES[..]), 0..20), noise in "\\PC{0,20}"
+    ) {
+        let text = format!("{}\n{noise}", lines.join("\n"));
+        for read in [debian::read, openwrt::read, ggaoed::read] {
+            let mut draft = Draft::default();
+            read("old", &text, &mut draft);
+            let surroundings = Surroundings { host: "host".into(), ethers: "/nonexistent".into() };
+            let result = Config::parse(Path::new("f"), draft.to_string().into(), &surroundings);
+            if let Err(mistakes) = result {
+                prop_assert!(!mistakes.to_string().contains("not TOML"), "{}\n{}", draft, mistakes);
+            }
+        }
+    }
+}
+
+const LINES: [&str; 26] = [
+    "shelf=1",
+    "slot=2",
+    "netif=a",
+    "filename='/a\"\\b'",
+    "options='-b 9 -o 8'",
+    "note='\u{7f}\u{1}'",
+    "netif='a,b c'",
+    "filename=\u{e9}",
+    "config vblade",
+    "config 'vblade' x",
+    "option shelf 1",
+    "option slot 2",
+    "option netif '\"'",
+    "option device '/\\'",
+    "option 'x",
+    "[defaults]",
+    "[acls]",
+    "[d]",
+    "[\u{1}]",
+    "path = /a\"b\\",
+    "shelf = 1",
+    "slot = 2",
+    "interfaces = eth0, \"*",
+    "accept = d, 02:00:00:00:00:01",
+    "d = \"x\", d",
+    "queue-length = 9",
+];
