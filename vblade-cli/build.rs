@@ -16,6 +16,9 @@ mod aoe;
 mod cli;
 #[path = "src/ctl/cli.rs"]
 mod ctl;
+#[expect(dead_code, reason = "what tells one of two command lines is for the program")]
+#[path = "src/daemon/cli.rs"]
+mod vbladed;
 
 /// Title and paragraphs.
 type Section = (&'static str, &'static [&'static str]);
@@ -107,6 +110,55 @@ const AOE: &[Section] = &[
     ("SEE ALSO", &["vblade(8), ip-link(8), hdparm(8), setcap(8), AoEr11 (the protocol)"]),
 ];
 
+/// The same of `vbladed`.
+const DAEMON: &[Section] = &[
+    (
+        "EXIT STATUS",
+        &[
+            "0: ended by SIGTERM or SIGINT, with everything answered and durable.",
+            "1: a permission is missing, the system failed, or requests were not finished in time.",
+            "2: the configuration or an argument was refused. Nothing was served.",
+        ],
+    ),
+    (
+        "WHAT COMES AND GOES",
+        &[
+            "A disk that is not there is tried every two seconds, and at once on SIGHUP. One that is served is looked at every five seconds: when it \
+             has grown, its new size is advertised; when its file was removed or replaced, or its device has vanished, initiators are told \
+             that it is not available until it is back.",
+            "An interface is used when it appears, and by exports with a pattern that matches its name.",
+            "Another process that serves the same file for writing, or the same address on the same interface, keeps an export from being served, until \
+             it ends.",
+        ],
+    ),
+    (
+        "PRIVILEGES",
+        &[
+            "Of root's capabilities it keeps those by which interfaces and disks are opened: CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF and CAP_DAC_OVERRIDE; \
+             and CAP_SETPCAP, CAP_SETUID and CAP_SETGID, by which the thread that serves gives up all of them. That thread can open nothing but \
+             files in the state directory, and make only the system calls that serving takes; see PRIVILEGES in vblade(8).",
+        ],
+    ),
+    (
+        "FILES",
+        &[
+            "/etc/vblade/vblade.toml, /etc/vblade/conf.d/*.toml: the configuration. /run/vblade/control.sock: see vbladectl(8). \
+             /var/lib/vblade: what initiators have set, see vblade(8).",
+        ],
+    ),
+    (
+        "ENVIRONMENT",
+        &[
+            "NOTIFY_SOCKET, WATCHDOG_USEC: set by systemd, which is told when the daemon is ready, reads its configuration, and lives. \
+             STATE_DIRECTORY: see vblade(8).",
+        ],
+    ),
+    (
+        "SEE ALSO",
+        &["vbladectl(8), vblade(8), aoe(8), systemd.generator(7), ethers(5), AoEr11 (the protocol)"],
+    ),
+];
+
 /// The same of `vbladectl`.
 const CTL: &[Section] = &[
     (
@@ -127,19 +179,24 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=src/aoe/cli.rs");
     println!("cargo::rerun-if-changed=src/aoe/cli");
     println!("cargo::rerun-if-changed=src/ctl/cli.rs");
+    println!("cargo::rerun-if-changed=src/daemon/cli.rs");
     let dir = env::var_os("VBLADE_ASSETS_DIR").or_else(|| env::var_os("OUT_DIR")).map(PathBuf::from);
     let dir = dir.ok_or(io::ErrorKind::NotFound)?;
     fs::create_dir_all(&dir)?;
     let (mut vblade, mut aoe, mut ctl) = (cli::Cli::command(), aoe::Cli::command(), ctl::Cli::command());
+    let mut daemon = vbladed::Cli::command();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         generate_to(shell, &mut vblade, "vblade", &dir)?;
         generate_to(shell, &mut aoe, "aoe", &dir)?;
         generate_to(shell, &mut ctl, "vbladectl", &dir)?;
+        generate_to(shell, &mut daemon, "vbladed", &dir)?;
     }
     let listings = [("EXAMPLES", cli::EXAMPLES), ("SIGNALS", cli::SIGNALS)];
     fs::write(dir.join("vblade.8"), man_page(vblade, &listings, VBLADE)?)?;
     let listings = [("EXAMPLES", aoe::EXAMPLES), ("EXIT STATUS", aoe::EXIT_STATUS)];
     fs::write(dir.join("aoe.8"), man_page(aoe, &listings, AOE)?)?;
+    let listings = [("EXAMPLES", vbladed::EXAMPLES), ("SIGNALS", vbladed::SIGNALS)];
+    fs::write(dir.join("vbladed.8"), man_page(daemon, &listings, DAEMON)?)?;
     let listings = [("EXAMPLES", ctl::EXAMPLES), ("EXIT STATUS", ctl::EXIT_STATUS)];
     fs::write(dir.join("vbladectl.8"), man_page(ctl, &listings, CTL)?)
 }

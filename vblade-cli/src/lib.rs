@@ -6,6 +6,7 @@ mod claim;
 mod cli;
 pub mod control;
 pub mod ctl;
+#[cfg(target_os = "linux")]
 pub mod daemon;
 mod error;
 mod link;

@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_millis(20);
 /// An advisory lock (`flock`) on a file, held while this lives.
 #[derive(Debug)]
 pub(crate) struct FileLock {
-    _fd: OwnedFd,
+    fd: OwnedFd,
 }
 
 impl FileLock {
@@ -40,9 +40,31 @@ impl FileLock {
             match rustix::fs::flock(&fd, operation) {
                 Err(Errno::WOULDBLOCK) if block && start.elapsed() < PATIENCE => thread::sleep(RETRY),
                 Err(Errno::INTR) => {}
-                locked => return locked.map(|()| Self { _fd: fd }),
+                locked => return locked.map(|()| Self { fd }),
             }
         }
+    }
+
+    /// Lets others share it from now on.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn make_shared(&self) {
+        // It cannot be refused: nobody else has one for himself alone while we have this one.
+        let _ = rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockShared);
+    }
+
+    /// Makes a shared lock one for us alone. When that fails it is shared as before, unless another process took the whole file meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `WOULDBLOCK` when others share it.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn make_exclusive(&self) -> Result<(), Errno> {
+        let exclusive = rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive);
+        if exclusive.is_err() {
+            // The kernel gives up the one before it tries the other (flock(2)).
+            rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockShared)?;
+        }
+        exclusive
     }
 }
 

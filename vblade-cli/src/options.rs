@@ -11,7 +11,7 @@ use crate::cli::{Cache, Cli, LinkKind};
 use crate::source::Source;
 
 /// Frames that may be out besides those of requests: advertisements, copies, and a burst that has just arrived.
-const SPARE_FRAMES: usize = 256;
+pub(crate) const SPARE_FRAMES: usize = 256;
 
 /// Everything about one export that can be known without opening anything.
 #[derive(Clone, Debug)]

@@ -38,6 +38,30 @@ pub(crate) fn give_up(state_dir: Option<&Path>) -> io::Result<()> {
     owned
 }
 
+/// Keeps the capabilities that opening a disk or an interface takes, as far as they are there, and gives up all others: for who opens some while it
+/// serves.
+///
+/// # Errors
+///
+/// They could not be given up.
+#[cfg(target_os = "linux")]
+pub(crate) fn keep_for_opening() -> io::Result<()> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
+
+    // Interfaces; AF_XDP; disks of other users; and SETPCAP, SETUID, SETGID, by which the thread that serves gives up more than we do.
+    let kept = CapabilitySet::NET_RAW
+        | CapabilitySet::NET_ADMIN
+        | CapabilitySet::BPF
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::SETPCAP
+        | CapabilitySet::SETUID
+        | CapabilitySet::SETGID;
+    let permitted = capabilities(None)?.permitted & kept;
+    let sets = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets)?;
+    Ok(set_no_new_privs(true)?)
+}
+
 /// Becomes the user that `dir` belongs to, when this is root and that is somebody else.
 #[cfg(target_os = "linux")]
 fn become_owner(dir: &Path) -> io::Result<()> {

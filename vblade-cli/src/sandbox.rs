@@ -2,7 +2,7 @@
 //!
 //! * [`files`]: Landlock. Of all files, those in the state directory may be opened; no TCP port, no socket and no process outside may
 //!   be reached.
-//! * [`filter`]: seccomp, for all threads. The [`calls`] that serving takes are allowed. A call outside the list is not made, and ends the process by
+//! * [`filter`]: seccomp, for all threads or for the one that serves and those that it starts ([`Reach`]). The [`calls`] that serving takes are allowed. A call outside the list is not made, and ends the process by
 //!   SIGSYS, with a line that names it ([`trap`]): a request that nobody wrote the program to make is a fault, and a target that goes on after it
 //!   may serve wrong data, while one that ends is started again by its supervisor, and initiators repeat what was not answered.
 //!
@@ -28,14 +28,23 @@ pub(crate) struct Sandbox {
     calls: Result<(), String>,
 }
 
+/// Who is shut in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All threads that there are.
+    Process,
+    /// The calling thread, and those that it will start.
+    Thread,
+}
+
 impl Sandbox {
-    /// Shuts the process in for the rest of its life. To be called by the only thread there is: Landlock holds for it and for those
-    /// that it starts. Files can be opened in `state_dir` from then on.
-    pub(crate) fn enter(state_dir: Option<&Path>) -> Self {
+    /// Shuts in who is in `reach`, for good. Landlock holds for the calling thread and those that it starts in any case, so where it is meant for the
+    /// process, that thread is to be the only one. Files can be opened in `state_dir` from then on.
+    pub(crate) fn enter(state_dir: Option<&Path>, reach: Reach) -> Self {
         // At its first use rustix looks for the vDSO, by a call or in /proc.
         let _ = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         // The second keeps the first from being set up.
-        Self { files: files::confine(state_dir), calls: filter::install() }
+        Self { files: files::confine(state_dir), calls: filter::install(reach) }
     }
 
     /// Whether all of it is in force.

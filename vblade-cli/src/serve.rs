@@ -1,5 +1,6 @@
-//! The loop: serve until a signal to end comes, then finish what was begun.
+//! The loop: serve until told to end, then finish what was begun.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
@@ -17,33 +18,68 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How often a station at our address is mentioned, and writes that came too late.
 const REMINDER: Duration = Duration::from_secs(60);
 
-/// Serves until a signal to end comes, then answers the requests that were taken. Returns how many are left after `grace`.
+/// What a server is told to do while it serves.
+pub(crate) trait Orders<L: Link> {
+    /// Whether to end.
+    fn stop(&self) -> bool;
+
+    /// Does what has been asked for since the last time. Called before every turn.
+    fn carry_out(&mut self, server: &mut Server<L>);
+
+    /// Readable from an order on until [`quieten`](Self::quieten).
+    fn event(&self) -> BorrowedFd<'_>;
+
+    /// Makes the event wait for the next order.
+    fn quieten(&self);
+}
+
+/// Orders by signals: to end, and to look at the disk's size, which the function does.
+pub(crate) struct BySignals<'a, F>(pub(crate) &'a Signals, pub(crate) F);
+
+impl<L: Link, F: FnMut(&mut Server<L>)> Orders<L> for BySignals<'_, F> {
+    fn stop(&self) -> bool {
+        self.0.stop()
+    }
+
+    fn carry_out(&mut self, server: &mut Server<L>) {
+        if self.0.take_reread() {
+            (self.1)(server);
+        }
+    }
+
+    fn event(&self) -> BorrowedFd<'_> {
+        self.0.event()
+    }
+
+    fn quieten(&self) {
+        self.0.quieten();
+    }
+}
+
+/// Serves until it is told to end, then answers the requests that were taken. Returns how many are left after `grace`.
 ///
-/// `polled` says that a link has no event to wait for. `reread` is called when a signal says that the disk has another size.
+/// `polled` says that a link has no event to wait for.
 ///
 /// # Errors
 ///
-/// When a link or the disk can never work again.
+/// When a link or a disk can never work again.
 pub(crate) fn run<L: Link>(
     server: &mut Server<L>,
-    signals: &Signals,
+    mut orders: impl Orders<L>,
     polled: bool,
     grace: Duration,
-    mut reread: impl FnMut(&mut Server<L>),
 ) -> io::Result<usize> {
     let start = Instant::now();
     let (mut waiter, mut reminded, mut told) = (Waiter::default(), None, None);
-    while !signals.stop() {
-        if signals.take_reread() {
-            reread(server);
-        }
+    while !orders.stop() {
+        orders.carry_out(server);
         let progress = server.turn(start.elapsed())?;
         warn_of_conflict(server, &mut reminded);
         warn_of_late_writes(server, &mut told);
         if progress.is_idle() {
             let timeout = if progress.stalled || polled { RETRY } else { IDLE };
-            if waiter.readable([signals.event()].into_iter().chain(server.events()), timeout)? {
-                signals.quieten();
+            if waiter.readable([orders.event()].into_iter().chain(server.events()), timeout)? {
+                orders.quieten();
             }
         }
     }
@@ -167,7 +203,9 @@ mod tests {
         let queue = SlowQueue { stop: Arc::clone(&stop), looks, io: None };
         server.add_target(target, Box::new(queue), Box::new(|_| Ok(())), &[link]).expect("a free address");
 
-        let left = run(&mut server, &Signals::with_flag(stop), true, grace, |_| {}).expect("a working link");
+        let signals = Signals::with_flag(stop);
+        let left =
+            run(&mut server, BySignals(&signals, |_: &mut _| {}), true, grace).expect("a working link");
         let mut arrived = Vec::new();
         far.recv(&mut arrived).expect("a working link");
         (left, arrived.iter().map(|frame| *Packet::parse(frame).expect("an AoE frame").aoe).collect())

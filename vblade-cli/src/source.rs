@@ -15,7 +15,7 @@ pub(crate) const MOST_SECTORS: u64 = 1 << 48;
 const REMOTE: &str = "aoe:";
 
 /// What is served.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A file or block device, or a part of it.
     File(FileOptions),

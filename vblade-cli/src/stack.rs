@@ -1,4 +1,4 @@
-//! From an [`Export`] to the disk that serves it: the file and the adapter that runs it, or another target's disk.
+//! From a [`Source`] to the disk that serves it: the file and the adapter that runs it, or another target's disk.
 //!
 //! Layers (encryption, copy on write) and other backends get their arm here.
 
@@ -23,10 +23,9 @@ use tracing::{info, warn};
 
 use crate::error::Error;
 use crate::lock::FileLock;
-use crate::options::Export;
 use crate::source::{Remote, Source};
 
-/// Requests that the disk works on at a time; the server keeps what comes beyond.
+/// Requests that a disk works on at a time where nobody says otherwise; the server keeps what comes beyond.
 pub(crate) const DEPTH: u16 = 64;
 
 /// How long another target is looked for at the start.
@@ -43,8 +42,8 @@ pub(crate) enum Stack {
 
 impl Stack {
     /// Checks everything about the file that can be checked without opening it for writing.
-    pub(crate) fn check(export: &Export) -> Result<(), Error> {
-        let Source::File(file) = &export.source else { return Ok(()) };
+    pub(crate) fn check(source: &Source) -> Result<(), Error> {
+        let Source::File(file) = source else { return Ok(()) };
         Ok(FileDisk::open(&FileOptions { read_only: true, ..file.clone() }).map(drop)?)
     }
 
@@ -54,14 +53,14 @@ impl Stack {
     /// # Errors
     ///
     /// When another process has it locked, unless the user said to go on.
-    pub(crate) fn lock(export: &Export) -> Result<Option<FileLock>, Error> {
-        let Source::File(file) = &export.source else { return Ok(None) };
+    pub(crate) fn lock(source: &Source, force: bool) -> Result<Option<FileLock>, Error> {
+        let Source::File(file) = source else { return Ok(None) };
         let path = &file.path;
         // Parts of one file are often served side by side. Parts that overlap are not noticed.
         let part = file.offset != 0 || file.length.is_some();
         match FileLock::take(path, file.read_only || part) {
             Ok(lock) => return Ok(Some(lock)),
-            Err(Errno::WOULDBLOCK) if export.force => {
+            Err(Errno::WOULDBLOCK) if force => {
                 warn!("{}: another process has it locked, and may write to it, too", path.display());
             }
             Err(Errno::WOULDBLOCK) => return Err(Error::Locked { path: path.clone() }),
@@ -70,9 +69,9 @@ impl Stack {
         Ok(None)
     }
 
-    /// Opens the disk as the export says. The lock is held as long.
-    pub(crate) fn open(export: &Export, lock: Option<FileLock>) -> Result<Self, Error> {
-        match &export.source {
+    /// Opens the disk. The lock is held as long.
+    pub(crate) fn open(source: &Source, lock: Option<FileLock>) -> Result<Self, Error> {
+        match source {
             Source::File(file) => Ok(Self::File { disk: Arc::new(FileDisk::open(file)?), _lock: lock }),
             Source::Remote(remote) => {
                 let disk = connect(remote).map_err(|source| Error::Remote { source })?;
@@ -90,17 +89,25 @@ impl Stack {
         }
     }
 
+    /// What the disk is now, its size read anew. The queue of another target's disk learns it by itself.
+    ///
+    /// # Errors
+    ///
+    /// No sector is left, or the system does not tell. The size that the disk had stays.
+    pub(crate) fn measure(&self) -> Result<DeviceInfo, bdev::OpenError> {
+        if let Self::File { disk, .. } = self {
+            disk.reread_size()?;
+        }
+        Ok(self.info())
+    }
+
     /// Looks how large the disk is now. What it is then; `None`, said aloud, if it stays what it was.
     pub(crate) fn reread_size(&self) -> Option<DeviceInfo> {
-        let Self::File { disk, .. } = self else {
-            // The queue learns it from the other target by itself.
-            return Some(self.info());
-        };
         let was = self.info().sectors;
-        match disk.reread_size() {
+        match self.measure() {
             Ok(now) => {
-                info!("size is now {now} sectors, was {was}");
-                Some(self.info())
+                info!("size is now {} sectors, was {was}", now.sectors);
+                Some(now)
             }
             Err(error) => {
                 warn!("{error}; the size stays {was} sectors");
@@ -119,10 +126,10 @@ impl Stack {
 
     /// A queue for one server: for a file over io_uring, or on threads where that is not to be had. It may need the privileges that the
     /// links did, and belongs to the thread that first uses it.
-    pub(crate) fn open_queue<B: IoBuf>(&self) -> io::Result<Box<dyn IoQueue<B>>> {
+    pub(crate) fn open_queue<B: IoBuf>(&self, depth: u16) -> io::Result<Box<dyn IoQueue<B>>> {
         match self {
-            Self::File { disk, .. } => ring_or_threads(disk, open_ring),
-            Self::Remote { disk, .. } => disk.open_queue(DEPTH),
+            Self::File { disk, .. } => ring_or_threads(disk, depth, open_ring),
+            Self::Remote { disk, .. } => disk.open_queue(depth),
         }
     }
 
@@ -139,24 +146,25 @@ impl Stack {
 /// A queue by `open`, or, said aloud once, on threads.
 fn ring_or_threads<B: IoBuf>(
     disk: &Arc<FileDisk>,
-    open: impl FnOnce(&Arc<FileDisk>) -> io::Result<Box<dyn IoQueue<B>>>,
+    depth: u16,
+    open: impl FnOnce(&Arc<FileDisk>, u16) -> io::Result<Box<dyn IoQueue<B>>>,
 ) -> io::Result<Box<dyn IoQueue<B>>> {
     static SAID: AtomicBool = AtomicBool::new(false);
-    open(disk).or_else(|why| {
+    open(disk, depth).or_else(|why| {
         if !SAID.swap(true, Ordering::Relaxed) {
             warn!("{why}; until then disks work on threads, which is slower where they must wait");
         }
-        Pooled::from(Arc::clone(disk)).open_queue(DEPTH)
+        Pooled::from(Arc::clone(disk)).open_queue(depth)
     })
 }
 
 #[cfg(target_os = "linux")]
-fn open_ring<B: IoBuf>(disk: &Arc<FileDisk>) -> io::Result<Box<dyn IoQueue<B>>> {
-    UringDisk::new(Arc::clone(disk)).open_queue(DEPTH)
+fn open_ring<B: IoBuf>(disk: &Arc<FileDisk>, depth: u16) -> io::Result<Box<dyn IoQueue<B>>> {
+    UringDisk::new(Arc::clone(disk)).open_queue(depth)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn open_ring<B: IoBuf>(_disk: &Arc<FileDisk>) -> io::Result<Box<dyn IoQueue<B>>> {
+fn open_ring<B: IoBuf>(_disk: &Arc<FileDisk>, _depth: u16) -> io::Result<Box<dyn IoQueue<B>>> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring is of Linux; use that for faster disks"))
 }
 
@@ -183,8 +191,8 @@ mod tests {
         file.as_file().set_len(8192).expect("room");
         let disk = Arc::new(FileDisk::open(&FileOptions::new(file.path())).expect("a disk"));
         for _ in 0..2 {
-            let refused = |_: &Arc<FileDisk>| Err(io::Error::from_raw_os_error(1));
-            let mut queue = ring_or_threads::<BytesMut>(&disk, refused).expect("a queue on threads");
+            let refused = |_: &Arc<FileDisk>, _| Err(io::Error::from_raw_os_error(1));
+            let mut queue = ring_or_threads::<BytesMut>(&disk, DEPTH, refused).expect("a queue on threads");
             let write = queue.submit(Io::write(Extent::new(3, 1), BytesMut::from(&[7; 512][..]), 0));
             let Submit::Done(done) = write else { panic!("a cached write ends in place") };
             assert_eq!(done.status(), Status::Ok);

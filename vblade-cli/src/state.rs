@@ -8,5 +8,9 @@ mod place;
 mod replace;
 mod text;
 
+#[cfg(target_os = "linux")]
+pub(crate) use file::prepare;
 pub(crate) use file::{StateError, StateFile};
 pub(crate) use place::Environment;
+#[cfg(target_os = "linux")]
+pub(crate) use text::escape;

@@ -5,7 +5,10 @@
 //! `privileges` are given up, the `sandbox` is entered, and `serve` begins. `state` keeps what initiators set, `report` says what goes on.
 //! Whatever ends the program otherwise than asked is an `error`.
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,8 +23,9 @@ use crate::error::Error;
 use crate::link::NetLink;
 use crate::options::Export;
 #[cfg(target_os = "linux")]
-use crate::sandbox;
-use crate::stack::Stack;
+use crate::sandbox::{Reach, Sandbox};
+use crate::serve::BySignals;
+use crate::stack::{DEPTH, Stack};
 use crate::state::{Environment, StateFile};
 use crate::wait::Signals;
 use crate::{privileges, probe, report, serve};
@@ -32,18 +36,26 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Runs the command: what `main` is.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run() {
+    main_with(&env::args_os().collect::<Vec<_>>(), &|| Ok(()))
+}
+
+/// The same for these arguments, of which the first is the program's name. `detach` is called when everything is open, as the last before the process
+/// is shut in.
+pub(crate) fn main_with(arguments: &[OsString], detach: &dyn Fn() -> io::Result<()>) -> ExitCode {
+    match run(arguments, detach) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let name =
+                arguments.first().map(|name| Path::new(name).file_name().unwrap_or(name).to_string_lossy());
             // Nobody is left to tell when this fails.
-            let _ = writeln!(io::stderr(), "vblade: {}", error.line());
+            let _ = writeln!(io::stderr(), "{}: {}", name.unwrap_or("vblade".into()), error.line());
             ExitCode::from(error.exit_status())
         }
     }
 }
 
-fn run() -> Result<(), Error> {
-    let cli = match Cli::try_parse() {
+fn run(arguments: &[OsString], detach: &dyn Fn() -> io::Result<()>) -> Result<(), Error> {
+    let cli = match Cli::try_parse_from(arguments) {
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             return help.print().map_err(|source| Error::System { doing: "print", source });
         }
@@ -53,7 +65,7 @@ fn run() -> Result<(), Error> {
     let export = Export::new(cli, &rustix::system::uname().nodename().to_string_lossy())?;
 
     let signals = Signals::new().map_err(|source| Error::System { doing: "take over signals", source })?;
-    Stack::check(&export)?;
+    Stack::check(&export.source)?;
     let mut links = open_links(&export)?;
     let _claims = take_address(&export, &mut links)?;
     let state = StateFile::locate(
@@ -63,14 +75,15 @@ fn run() -> Result<(), Error> {
         &Environment::ours(),
     )?;
     let stored = state.load()?;
-    let lock = Stack::lock(&export)?;
+    let lock = Stack::lock(&export.source, export.force)?;
     if signals.stop() {
         info!("told to end before the disk was served");
         return Ok(());
     }
-    let stack = Stack::open(&export, lock)?;
-    let queue =
-        stack.open_queue().map_err(|source| Error::System { doing: "open a queue to the disk", source })?;
+    let stack = Stack::open(&export.source, lock)?;
+    let queue = stack
+        .open_queue(DEPTH)
+        .map_err(|source| Error::System { doing: "open a queue to the disk", source })?;
     // While there are the privileges for it, and paths that can be opened.
     state.prepare();
     let given_up = privileges::give_up(state.directory());
@@ -78,6 +91,7 @@ fn run() -> Result<(), Error> {
         warn!("privileges that are not needed any more could not be given up: {error}");
     }
     report::warn_of_limits(&export, &stack, &links, &state);
+    detach().map_err(|source| Error::System { doing: "go into the background", source })?;
     enter_sandbox(&export, &state, given_up.is_ok());
     report::announce(&export, &stack, &links);
 
@@ -90,11 +104,12 @@ fn run() -> Result<(), Error> {
         .add_target(target, queue, state.into_saver(), &links)
         .map_err(|source| Error::Target { address, source })?;
 
-    let served = serve::run(&mut server, &signals, polled, GRACE, |server| {
+    let reread = |server: &mut Server<NetLink>| {
         if let Some(disk) = stack.reread_size() {
             server.set_disk(target, disk);
         }
-    });
+    };
+    let served = serve::run(&mut server, BySignals(&signals, reread), polled, GRACE);
     report::totals(&server, &links, target);
     if let Ok(in_flight @ 1..) = served {
         serve::leave(server);
@@ -112,7 +127,7 @@ fn enter_sandbox(export: &Export, state: &StateFile, unprivileged: bool) {
         warn!("no sandbox (--no-sandbox): only capabilities are given up");
         return;
     }
-    let sandbox = sandbox::Sandbox::enter(state.directory());
+    let sandbox = Sandbox::enter(state.directory(), Reach::Process);
     let capabilities = if unprivileged { "no capabilities, " } else { "" };
     if sandbox.is_whole() {
         info!("sandbox: {capabilities}{sandbox}");

@@ -82,8 +82,17 @@ impl Waiter {
         events: impl Iterator<Item = BorrowedFd<'a>>,
         timeout: Duration,
     ) -> io::Result<bool> {
+        self.ready(events.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN)), timeout)
+    }
+
+    /// The same for events of any kind.
+    pub(crate) fn ready<'a>(
+        &mut self,
+        events: impl Iterator<Item = PollFd<'a>>,
+        timeout: Duration,
+    ) -> io::Result<bool> {
         let mut fds: Vec<PollFd<'a>> = mem::take(&mut self.0);
-        fds.extend(events.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN)));
+        fds.extend(events);
         let first = wait(&mut fds, timeout);
         fds.clear();
         // An empty list, which borrows nothing, in the same memory.

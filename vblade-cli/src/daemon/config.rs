@@ -5,7 +5,6 @@
 //! a `mistake`, so that all of them are told at once. `check` is the command that tells them.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
 use aoe_target::TargetOptions;
@@ -27,6 +26,7 @@ mod tests;
 mod value;
 
 pub(crate) use check::check;
+pub(crate) use conflict::between;
 pub(crate) use load::Surroundings;
 pub(crate) use mistake::Mistakes;
 pub(crate) use pattern::Pattern;
@@ -61,7 +61,7 @@ pub(crate) struct Daemon {
 }
 
 /// One export.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Export {
     /// Where it was written: `/etc/vblade/conf.d/rack1.toml:12`.
     pub(crate) origin: String,
@@ -78,7 +78,4 @@ pub(crate) struct Export {
     pub(crate) force: bool,
     /// Address, identity, buffer count, allow and deny lists, switches, rate limits.
     pub(crate) target: TargetOptions,
-    /// The most requests, and bytes of payload, in a second.
-    pub(crate) iops: Option<NonZeroU32>,
-    pub(crate) bytes_per_second: Option<NonZeroU64>,
 }

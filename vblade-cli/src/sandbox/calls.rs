@@ -62,6 +62,8 @@ const LIMITED: &[(&str, &[Limit])] = &[
     ("ioctl", &[(1, WORD, libc::SIOCGIFFLAGS as u32 as u64)]),
     ("ioctl", &[(1, WORD, libc::SIOCGIFMTU as u32 as u64)]),
     ("ioctl", &[(1, WORD, libc::SIOCGIFHWADDR as u32 as u64)]),
+    // With another set of targets.
+    ("setsockopt", &[(1, WORD, libc::SOL_SOCKET as u64), (2, WORD, libc::SO_ATTACH_FILTER as u64)]),
     // With an interface that was created anew.
     ("setsockopt", &[(1, WORD, libc::SOL_PACKET as u64), (2, WORD, libc::PACKET_QDISC_BYPASS as u64)]),
     ("io_uring_register", &[(1, WORD, UNREGISTER_FILES)]),

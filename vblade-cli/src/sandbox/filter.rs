@@ -3,22 +3,26 @@
 use std::env::consts::ARCH;
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter_all_threads, sock_filter,
+    BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter, apply_filter_all_threads, sock_filter,
 };
 use syscalls::Sysno;
 
-use super::{calls, trap};
+use super::{Reach, calls, trap};
 
-/// Puts the filter in force for all threads.
+/// Puts the filter in force.
 ///
 /// # Errors
 ///
 /// Why it is not.
-pub(super) fn install() -> Result<(), String> {
+pub(super) fn install(reach: Reach) -> Result<(), String> {
     let program = program().map_err(|error| format!("no seccomp: {error}"))?;
     // Before the filter: what it refuses is to be told.
     trap::install().map_err(|error| format!("no seccomp: SIGSYS cannot be handled: {error}"))?;
-    apply_filter_all_threads(&program).map_err(|error| {
+    let apply = match reach {
+        Reach::Process => apply_filter_all_threads,
+        Reach::Thread => apply_filter,
+    };
+    apply(&program).map_err(|error| {
         format!("no seccomp: {error}; this kernel has none, or a container forbids the system call seccomp")
     })
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use std::sync::mpsc::channel;
 use std::{env, fs, io, panic, process, thread};
 
-use super::Sandbox;
+use super::{Reach, Sandbox};
 
 /// Names of the environment variables that name the act and the state directory.
 const ACT: &str = "VBLADE_TEST_ACT";
@@ -139,7 +139,7 @@ fn refused(result: io::Result<()>) {
 fn a_process_that_acts() {
     let (Ok(name), Some(dir)) = (env::var(ACT), env::var_os(DIR)) else { return };
     let enter = || {
-        let sandbox = Sandbox::enter(Some(Path::new(&dir)));
+        let sandbox = Sandbox::enter(Some(Path::new(&dir)), Reach::Process);
         eprintln!("sandbox: {sandbox}");
     };
     act(&name, Path::new(&dir), enter);

@@ -46,6 +46,30 @@ struct Place {
     file: PathBuf,
 }
 
+/// The directory `dir`, or the one that the environment has, created if need be, for who serves more than one export.
+///
+/// # Errors
+///
+/// `dir` has no absolute path.
+#[cfg(target_os = "linux")]
+pub(crate) fn prepare(dir: Option<&Path>, environment: &Environment) -> io::Result<Option<PathBuf>> {
+    let dir = match dir {
+        Some(dir) => Some(std::path::absolute(dir)?),
+        None => environment.directory(),
+    };
+    if let Some(dir) = &dir {
+        create(dir);
+    }
+    Ok(dir)
+}
+
+/// Creates the directory. Where that fails, changes will, too, of which [`warn_of_limits`](StateFile::warn_of_limits) tells.
+fn create(dir: &Path) {
+    if let Err(error) = replace::create_dir(&System, dir) {
+        debug!(dir = %dir.display(), %error, "cannot create it");
+    }
+}
+
 impl StateFile {
     /// The state of what is exported from `path` at `address`, in `dir` or where the environment has it.
     pub(crate) fn locate(
@@ -91,13 +115,10 @@ impl StateFile {
         self.place.as_ref().map(|place| place.dir.as_path())
     }
 
-    /// Creates the directory, so that nothing outside of it has to be changed later. Where that fails, changes will, too, of which
-    /// [`warn_of_limits`](Self::warn_of_limits) tells.
+    /// Creates the directory, so that nothing outside of it has to be changed later.
     pub(crate) fn prepare(&self) {
-        if let Some(dir) = self.directory()
-            && let Err(error) = replace::create_dir(&System, dir)
-        {
-            debug!(dir = %dir.display(), %error, "cannot create it");
+        if let Some(dir) = self.directory() {
+            create(dir);
         }
     }
 

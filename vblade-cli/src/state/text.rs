@@ -95,7 +95,7 @@ fn parse(text: &str) -> Option<(Key, State)> {
 }
 
 /// Printable ASCII as it is, everything else and the backslash as `\xHH`.
-pub(super) fn escape(bytes: &[u8]) -> String {
+pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
         match byte {

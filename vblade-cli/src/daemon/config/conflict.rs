@@ -48,6 +48,20 @@ pub(super) fn find(written: &[Written], mistakes: &mut Vec<Mistake>) {
     }
 }
 
+/// Why these two cannot be beside each other.
+pub(crate) fn between(this: &Export, other: &Export) -> Option<String> {
+    let (address, taken) = (this.target.address, other.target.address);
+    if address == taken && meet(this, other) {
+        return Some(format!(
+            "{address} is the address of another export on the same interface; give another one, or other interfaces"
+        ));
+    }
+    let both_write = !this.read_only && !other.read_only;
+    (both_write && disk(this).is_some_and(|it| Some(it) == disk(other)) && overlap(this, other)).then(|| {
+        format!("{address} and {taken} write to the same sectors of one file; give offset and length so that they do not, or read_only = true")
+    })
+}
+
 fn meet(this: &Export, other: &Export) -> bool {
     this.netifs.iter().any(|one| other.netifs.iter().any(|other| one.meets(other)))
 }

@@ -99,8 +99,6 @@ impl Export {
             length: common.length,
             queue_depth: common.queue_depth,
             force: common.force,
-            iops: common.iops,
-            bytes_per_second: common.bytes_per_second,
         };
         Some((export, address_place, path_place))
     }
@@ -155,6 +153,8 @@ impl Common {
             lock_mask: !self.mask_edits,
             lock_reserve: !self.reservations,
             write_cache: matches!(self.cache, Cache::Writeback | Cache::None),
+            iops: self.iops,
+            bytes_per_second: self.bytes_per_second,
             ..default
         })
     }

@@ -42,6 +42,15 @@ impl Config {
     ///
     /// Everything that is wrong, at once.
     pub(crate) fn load(file: &Path) -> Result<Self, Mistakes> {
+        Self::load_with(file, None)
+    }
+
+    /// The same with one more text, as if it were a file called so in `conf.d`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once.
+    pub(crate) fn load_with(file: &Path, more: Option<(&Path, Vec<u8>)>) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
         let mut texts = Vec::new();
         let mut files = vec![file.to_owned()];
@@ -55,6 +64,9 @@ impl Config {
                 Ok(bytes) => texts.extend(decode(place, bytes, &mut mistakes)),
                 Err(error) => mistakes.push(unreadable(&place, &error)),
             }
+        }
+        if let Some((name, bytes)) = more {
+            texts.extend(decode(Place::of_file(files.len(), name), bytes, &mut mistakes));
         }
         Self::of(&texts, &Surroundings::ours(), mistakes)
     }

@@ -93,8 +93,8 @@ fn each_key_says_what_it_says() {
     assert_eq!((target.buffer_count, &target.identity), (64, &identity));
     assert_eq!(target.allow, [MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2])]);
     assert_eq!(target.deny, [MacAddr([2, 0, 0, 0, 0, 3])]);
-    assert_eq!(export.iops.map(u32::from), Some(500));
-    assert_eq!(export.bytes_per_second.map(u64::from), Some(100 << 20));
+    assert_eq!(export.target.iops.map(u32::from), Some(500));
+    assert_eq!(export.target.bytes_per_second.map(u64::from), Some(100 << 20));
 
     let daemon = parse(
         "[daemon]\nsocket = '/run/s'\ngroup = 'disk'\nmetrics = '[::1]:9590'\nstate_dir = '/s'\ntrace_dir = '/t'\nlink = 'packet'\n\
