@@ -13,6 +13,7 @@
 //! | [`disk`] | the exported file and a model of what it must contain |
 //! | [`faulty`] | a file on a disk that fails when told to |
 //! | [`target`] | the `vblade` process |
+//! | [`daemon`] | the `vbladed` process |
 //! | [`lab`] | all of it put together: what a test receives |
 //! | [`tool`], [`terminal`] | the `aoe` process, always with a time limit; a terminal for it |
 //! | [`stage`] | what a test of `aoe` receives: a target of either kind, a disk, images |
@@ -23,7 +24,7 @@
 //! | [`stamp`] | sectors that say which write they are of, and what must be on a disk after a power cut |
 //! | [`pcap`], [`rng`] | capture files; reproducible random numbers |
 //!
-//! The binaries are `$VBLADE` and `$AOE`, or `target/release/vblade` and `target/release/aoe` of this repository. A test that lacks something it needs says
+//! The binaries are `$VBLADE`, `$VBLADED` and `$AOE`, or those of the same names in `target/release` of this repository. A test that lacks something it needs says
 //! `SKIP` on stderr and passes, but fails when `CI=true` or `E2E_STRICT=1`. An ordinary user runs the tests in a user
 //! namespace, which they enter by themselves where that is allowed.
 //!
@@ -39,6 +40,7 @@
 //! This is test code: whatever goes wrong panics, and the message holds the bytes of the frames concerned.
 
 pub mod client;
+pub mod daemon;
 pub mod disk;
 pub mod faulty;
 pub mod flood;
