@@ -1,12 +1,13 @@
 //! Links on interfaces that exports want and that are there: opened when they appear, closed when they have gone or nobody wants them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aoe_link::NetifOptions;
-use aoe_target::{Link, LinkId, MAX_REQUESTS};
+use aoe_link::{Accept, NetifOptions};
+use aoe_target::{Address, Link, LinkId, MAX_REQUESTS};
 use tracing::info;
 
 use super::{Ended, Manager};
+use crate::cli::LinkKind;
 use crate::daemon::plan;
 use crate::link::NetLink;
 use crate::options::SPARE_FRAMES;
@@ -14,6 +15,10 @@ use crate::options::SPARE_FRAMES;
 /// A link that is open.
 pub(super) struct Port {
     pub(super) id: LinkId,
+    /// The addresses whose frames it takes.
+    accept: Vec<Address>,
+    /// Whether these can be changed by the thread that serves, which has no privileges.
+    is_changeable: bool,
 }
 
 impl Manager {
@@ -31,19 +36,26 @@ impl Manager {
     }
 
     fn open_link(&mut self, name: String) -> Result<(), Ended> {
+        let accept = self.accept(&name);
         let options = NetifOptions {
             pool: MAX_REQUESTS + SPARE_FRAMES,
             recv_buffer: self.config.daemon.recv_buffer,
+            accept: Accept::Target(accept.clone()),
             ..NetifOptions::default()
         };
-        match NetLink::open(self.config.daemon.link.into(), &name, options) {
+        let kind = match self.config.daemon.link {
+            // One whose frames can be changed without a privilege.
+            LinkKind::Auto => LinkKind::Packet,
+            kind => kind,
+        };
+        match NetLink::open(kind.into(), &name, options) {
             Ok(link) => {
                 self.trouble(&name, None);
                 let (way, why, mtu, up) =
                     (link.way(), link.why().to_owned(), link.info().mtu, link.info().up);
                 let id = self.engine.with(move |server| server.add_link(link))?;
                 info!(interface = name, way, why, mtu, up, "interface is in use");
-                self.ports.insert(name, Port { id });
+                self.ports.insert(name, Port { id, accept, is_changeable: kind != LinkKind::Xdp });
             }
             Err(error) => self.trouble(&name, Some(format!("{error}; tried again"))),
         }
@@ -73,11 +85,43 @@ impl Manager {
     pub(super) fn close_links(&mut self, keep: &BTreeSet<String>) -> Result<(), Ended> {
         let leave: Vec<_> = self.ports.keys().filter(|name| !keep.contains(*name)).cloned().collect();
         for name in leave {
-            let Some(Port { id }) = self.ports.remove(&name) else { continue };
+            let Some(Port { id, .. }) = self.ports.remove(&name) else { continue };
             // Closed here, where it may take its time.
             drop(self.engine.with(move |server| server.remove_link(id))?);
             info!(interface = name, "interface is not in use any more");
         }
         Ok(())
+    }
+
+    /// Has each link take the frames of what is and of what will be served on it. Of those that are to be kept, one that cannot be changed is not: it
+    /// is closed, and opened anew by the next plan.
+    pub(super) fn filter_links(&mut self, keep: &mut BTreeSet<String>) -> Result<(), Ended> {
+        let accepts: BTreeMap<_, _> =
+            self.ports.keys().map(|name| (name.clone(), self.accept(name))).collect();
+        for (name, accept) in accepts {
+            let Some(port) = self.ports.get_mut(&name).filter(|port| port.accept != accept) else { continue };
+            if !port.is_changeable {
+                keep.remove(&name);
+                self.dirty = true;
+                continue;
+            }
+            port.accept.clone_from(&accept);
+            let id = port.id;
+            let changed = self.engine.with(move |server| match server.link_mut(id) {
+                Some(link) => link.set_accept(Accept::Target(accept)),
+                None => Ok(()),
+            })?;
+            let why = changed.err().map(|error| format!("{name}: its filter cannot be changed: {error}"));
+            self.trouble(&format!("filter {name}"), why);
+        }
+        Ok(())
+    }
+
+    /// The addresses that are, or will be, served on the interface `name`, in order.
+    fn accept(&self, name: &str) -> Vec<Address> {
+        let wanted = self.wanted.iter().filter(|(_, export)| plan::wants(export, name)).map(|(key, _)| key);
+        let served =
+            self.exports.iter().filter(|(_, export)| export.actual.links.contains(name)).map(|(key, _)| key);
+        wanted.chain(served).map(|key| key.address).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }

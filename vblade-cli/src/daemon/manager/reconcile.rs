@@ -15,7 +15,8 @@ use crate::daemon::plan::{self, Actual, Key, Step};
 impl Manager {
     /// Does what it takes for things to be as they are wanted, as far as that goes without waiting.
     pub(super) fn reconcile(&mut self) -> Result<(), Ended> {
-        let keep = self.open_links()?;
+        let mut keep = self.open_links()?;
+        self.filter_links(&mut keep)?;
         let wanted: BTreeMap<_, _> =
             self.wanted.iter().map(|(key, export)| (key.clone(), &**export)).collect();
         let actual = self.exports.iter().map(|(key, export)| (key.clone(), export.actual.clone())).collect();
