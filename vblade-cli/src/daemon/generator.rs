@@ -100,7 +100,8 @@ impl Paths<'_> {
 
     fn write(&self, dir: &Path, instance: &str, unit: &str) -> io::Result<()> {
         let name = format!("vblade@{instance}.service");
-        let (wants, own) = (dir.join("multi-user.target.wants"), dir.join(format!("{name}.d")));
+        // As of Debian's generator: to start or stop vblade.service is to start or stop them all.
+        let (wants, own) = (dir.join("vblade.service.wants"), dir.join(format!("{name}.d")));
         fs::create_dir_all(&wants)?;
         fs::create_dir_all(&own)?;
         fs::write(own.join("50-vblade.conf.d.conf"), unit)?;
@@ -262,7 +263,7 @@ mod tests {
         )]);
         assert_eq!(log, "");
         assert_eq!(units.len(), 2);
-        assert_eq!(units["multi-user.target.wants/vblade@web\\x2d1.service"], "/lib/vblade@.service");
+        assert_eq!(units["vblade.service.wants/vblade@web\\x2d1.service"], "/lib/vblade@.service");
         assert_eq!(
             units["vblade@web\\x2d1.service.d/50-vblade.conf.d.conf"],
             "# Made by vblade-generator.\n[Unit]\nSourcePath=/conf/web-1.conf\n\n[Service]\nEnvironmentFile=\nExecStart=\n\
@@ -283,7 +284,7 @@ mod tests {
             ("f.conf", &disk(2)),
             ("g", &disk(3)),
         ]);
-        assert_eq!(units.keys().filter(|name| name.starts_with("multi")).count(), 1);
+        assert_eq!(units.keys().filter(|name| name.starts_with("vblade.service.wants/")).count(), 1);
         assert!(!units["vblade@f.service.d/50-vblade.conf.d.conf"].contains("ReadWritePaths"), "a device");
         assert_eq!(log.lines().count(), 4, "{log}");
         for said in [
