@@ -93,7 +93,7 @@ say "lint: shell scripts"
 git ls-files -co --exclude-standard | while read -r file; do
     case $file in
         *.sh | x | .ci/run) echo "$file" ;;
-        *) head -c 20 "$file" 2>/dev/null | tr -d '\0' | grep -qE '^#!.*(ba)?sh' && echo "$file" ;;
+        *) head -c 20 "$file" 2>/dev/null | tr -d '\0' | grep -qE '^#!.*((ba)?sh|openrc-run)' && echo "$file" ;;
     esac || true
 done | xargs shellcheck -x --source-path=SCRIPTDIR
 
