@@ -6,6 +6,7 @@ cd "$(dirname "$0")"
 
 tests=(
     setcap.sh
+    package.sh
     aoetools.sh
     ipxe.sh
     'kernel.sh 6.1 1500'

@@ -204,12 +204,16 @@ end_children() {
     done
 }
 
+# undo: what a test made that the others do not know. It may define its own, which is called when its children have ended.
+undo() { :; }
+
 cleanup() {
     local status=$? ns
     trap - EXIT ERR
     trap '' INT TERM HUP
     set +e
     end_children
+    undo
     for ns in "${namespaces[@]}"; do
         ip netns pids "e2e$$-$ns" | xargs -r kill -KILL # what children left behind, if anything
         ip netns del "e2e$$-$ns"

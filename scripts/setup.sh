@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Installs what the tests need and the machine lacks: Debian packages, and cargo-fuzz and cargo-deny from crates.io.
+# Installs what the tests need and the machine lacks: Debian packages, and cargo-fuzz, cargo-deny and cargo-deb from crates.io.
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -29,5 +29,7 @@ fi
 for tool in cargo-fuzz cargo-deny; do
     command -v "$tool" >/dev/null || cargo install --locked --quiet "$tool"
 done
+# Another version may write other maintainer scripts than those that were tested.
+[ "$(cargo deb --version 2>/dev/null)" = 3.8.0 ] || cargo install --locked --quiet cargo-deb@3.8.0
 rustup component add rustfmt clippy 2>/dev/null || cargo clippy --version >/dev/null
 echo "everything is there"
