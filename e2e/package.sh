@@ -176,6 +176,18 @@ in_system systemctl kill --kill-whom=main --signal=KILL vbladed
 wait_for 20 "the exports after SIGKILL" served_anew
 pid=$(unit vbladed MainPID)
 
+note "watched: not killed for idleness, but when it hangs"
+watch=/run/systemd/system/vbladed.service.d
+in_system sh -c "mkdir -p $watch && printf '[Service]\nWatchdogSec=6\n' >$watch/watchdog.conf && systemctl daemon-reload && systemctl restart vbladed"
+wait_for 20 "the exports after a restart" served_anew
+pid=$(unit vbladed MainPID)
+sleep 8
+equal "the process after 8 idle seconds" "$(unit vbladed MainPID)" "$pid"
+in_system systemctl kill --kill-whom=main --signal=STOP vbladed
+wait_for 30 "the exports after SIGSTOP" served_anew
+pid=$(unit vbladed MainPID)
+in_system sh -c "rm -r $watch && systemctl daemon-reload"
+
 note "upgraded"
 in_system dpkg -i /root/packages/ours.deb >"$work/dpkg.log" 2>&1 || fail "dpkg -i, again: $(tail -n 1 "$work/dpkg.log")"
 wait_for 20 "the exports after an upgrade" served_anew
