@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-use self::skip::skip;
+pub(crate) use self::skip::skip;
 
 mod skip;
 
