@@ -1,20 +1,22 @@
 //! One disk at work: a target, its queue, and what is in flight between them.
 
+mod disk;
+mod settle;
+
 use std::collections::VecDeque;
-use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
-use bdev::{DeviceInfo, Done, Io, IoQueue, Status, Submit};
+use bdev::{DeviceInfo, Done, Io, IoQueue};
 
-use crate::change::{Change, EditState, Edited, SaveState};
-use crate::inflight::{Inflight, Key, Origin};
+use crate::change::{Change, SaveState};
+use crate::inflight::{Inflight, Origin};
 use crate::initiators::{self, Initiator, Initiators, source};
 use crate::lanes::Lanes;
 use crate::late::Late;
 use crate::limit::Limit;
 use crate::port::{Arrival, Port};
-use crate::recent::{Recent, Seen};
+use crate::recent::Recent;
 use crate::tap::{self, Direction, Tap};
 use crate::{Frame, Link, ServerStats, Step, Target};
 
@@ -122,22 +124,8 @@ impl<F: Frame> Export<F> {
         }
     }
 
-    /// Limits what is used of it as the target's options say now. What waited for the limit before waits for this one, or for none.
-    pub(crate) fn set_limit(&mut self) {
-        let mut before = std::mem::replace(&mut self.limit, Limit::new(self.target.options()));
-        self.freed.extend(before.iter_mut().flat_map(Limit::drain));
-        self.start_freed();
-    }
-
     pub(crate) fn events(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.queue.iter().chain(&self.retired).filter_map(IoQueue::event)
-    }
-
-    /// Requests go to `queue` from now on; to none where the disk is gone. What the queue before it was given ends there, and what
-    /// overlaps with that waits, as ever.
-    pub(crate) fn set_queue(&mut self, queue: Option<Box<dyn IoQueue<F>>>) {
-        let before = std::mem::replace(&mut self.queue, queue);
-        self.retired.extend(before.filter(|before| before.in_flight() != 0));
     }
 
     /// Requests that an initiator may have here where others need the room.
@@ -212,39 +200,6 @@ impl<F: Frame> Export<F> {
         }
     }
 
-    /// Begins a request of the disk, and counts it. Returns it when it may start now.
-    fn begin(&mut self, origin: Origin, io: Io<F>, reach: Range<u64>) -> Option<Io<F>> {
-        let (op, sectors) = (io.op(), io.extent().sectors);
-        let seen = self.recent.look(&io, &reach, origin.source, self.now);
-        let begun = self.inflight.begin(origin, io, reach, seen == Seen::Again);
-        let repeats = u64::from(seen == Seen::Repeat || begun.repeats);
-        let initiator = self.initiators.seen(origin.source, self.now);
-        initiator.count(op, sectors);
-        initiator.in_flight += 1;
-        initiator.retransmits += repeats;
-        self.target.stats_mut().retransmits += repeats;
-        self.count_depth();
-        begun.start
-    }
-
-    /// Has a request that no earlier one keeps wait for room in the queue, or first for its limit.
-    fn start(&mut self, io: Io<F>) {
-        let io = match &mut self.limit {
-            None => Some(io),
-            Some(limit) => limit.pass(io, self.now),
-        };
-        match io {
-            Some(io) => self.ready.push(source(io.buf()), io),
-            None => self.target.stats_mut().limited += 1,
-        }
-    }
-
-    fn start_freed(&mut self) {
-        while let Some(io) = self.freed.pop_front() {
-            self.start(io);
-        }
-    }
-
     /// Counts a request that is answered without the disk.
     fn count_other(&mut self, origin: Origin) {
         let latency = self.now.saturating_sub(origin.taken);
@@ -264,42 +219,6 @@ impl<F: Frame> Export<F> {
         self.late.get_or_insert_default();
     }
 
-    /// Whether a request that came by link number `at` was taken and not answered.
-    pub(crate) fn has_from(&self, at: usize) -> bool {
-        let held = self.held.iter().any(|(arrival, ..)| arrival.link == at);
-        held || self.change.as_ref().is_some_and(|change| change.is_from(at)) || self.inflight.has_from(at)
-    }
-
-    /// Gives those frames of link number `at` back to it that wait to be judged.
-    pub(crate) fn give_back<L: Link<Frame = F>>(&mut self, at: usize, link: &mut L) {
-        for _ in 0..self.held.len() {
-            match self.held.pop_front() {
-                Some((arrival, _, frame)) if arrival.link == at => {
-                    self.initiators.end(source(&frame), |_| {});
-                    link.recycle(frame);
-                }
-                other => self.held.extend(other),
-            }
-        }
-    }
-
-    /// Changes the state when no write is in flight, and before any later frame is judged.
-    pub(crate) fn edit<L: Link<Frame = F>>(
-        &mut self,
-        edit: EditState,
-        edited: Edited,
-        ports: &mut [Port<L>],
-        stats: &mut ServerStats,
-    ) {
-        let change = Change::Edit(edit, edited);
-        if self.change.is_some() {
-            self.edits.push_back(change);
-        } else {
-            self.change = Some(change);
-            self.settle(ports, stats);
-        }
-    }
-
     #[cfg(feature = "sabotage")]
     pub(crate) fn sabotage(&mut self, sabotage: crate::Sabotage) {
         self.sabotage = sabotage;
@@ -316,152 +235,6 @@ impl<F: Frame> Export<F> {
             return false;
         }
         self.late.as_mut().is_some_and(|late| late.refuses(arrival, io, reach))
-    }
-
-    /// Whether a change must wait.
-    fn waits_for_writes(&self) -> bool {
-        #[cfg(feature = "sabotage")]
-        if self.sabotage.change_order {
-            return false;
-        }
-        self.inflight.has_writes()
-    }
-
-    /// Starts what was submitted since the last call, and answers what has ended, in the turn of the time `now`, in nanoseconds.
-    pub(crate) fn run<L: Link<Frame = F>>(
-        &mut self,
-        now: u64,
-        ports: &mut [Port<L>],
-        stats: &mut ServerStats,
-    ) -> io::Result<()> {
-        self.now = now;
-        self.submit(ports, stats);
-        if let Some(queue) = &mut self.queue {
-            queue.kick()?;
-        }
-        let mut done = std::mem::take(&mut self.done);
-        if let Some(queue) = &mut self.queue {
-            queue.reap(&mut done);
-        }
-        if !self.retired.is_empty() {
-            self.reap_retired(&mut done);
-        }
-        let ended = !done.is_empty();
-        for done in done.drain(..done.len().min(AT_A_TIME)) {
-            self.end(done, ports);
-        }
-        self.done = done;
-        if ended {
-            self.submit(ports, stats);
-            if let Some(queue) = &mut self.queue {
-                queue.kick()?;
-            }
-            self.settle(ports, stats);
-        }
-        self.target.stats_mut().in_flight = self.load();
-        Ok(())
-    }
-
-    /// Takes up what has ended at queues that are no longer used, and closes those that have nothing more.
-    #[cold]
-    fn reap_retired(&mut self, done: &mut Vec<Done<F>>) {
-        self.retired.retain_mut(|queue| {
-            // Where that fails, what is in flight ends all the same.
-            let _ = queue.kick();
-            queue.reap(done);
-            queue.in_flight() != 0
-        });
-    }
-
-    fn submit<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
-        if let Some(limit) = &mut self.limit {
-            while let Some(io) = limit.next(self.now) {
-                self.ready.push(source(io.buf()), io);
-            }
-        }
-        while let Some(io) = self.ready.pop() {
-            let Some(queue) = &mut self.queue else {
-                self.end(io.done(Status::Aborted), ports);
-                continue;
-            };
-            match queue.submit(io) {
-                Submit::Done(done) => self.end(done, ports),
-                Submit::Queued => {}
-                Submit::Full(io) => {
-                    stats.queue_full += 1;
-                    self.ready.put_back(source(io.buf()), io);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// A disk request has ended: answers it, or goes on with the next part of its command.
-    fn end<L: Link<Frame = F>>(&mut self, done: Done<F>, ports: &mut [Port<L>]) {
-        let tag = done.tag();
-        let origin = Key::from_tag(tag).and_then(|key| Some((key, self.inflight.origin(key)?)));
-        let Some((key, origin)) = origin else {
-            debug_assert!(false, "a queue returned a request that it was not given: tag {tag}");
-            return;
-        };
-        let port = &mut ports[origin.link];
-        let (op, errors) = (done.op(), self.target.stats().errors());
-        match self.target.finish(&port.info, done) {
-            Step::Submit { io, .. } => {
-                self.ready.put_back(origin.source, io.with_tag(tag));
-                return;
-            }
-            Step::Reply(frame) => send(&mut self.tap, port, origin.link, frame),
-            Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
-        }
-        let stats = self.target.stats_mut();
-        let (latency, errors) = (self.now.saturating_sub(origin.taken), stats.errors() - errors);
-        stats.latency(op).record(latency);
-        self.initiators.end(origin.source, |initiator| {
-            initiator.errors += errors;
-            initiator.latency.record(latency);
-        });
-        self.inflight.end(key, &mut self.freed);
-        self.start_freed();
-    }
-
-    /// Carries out a change that an initiator asked for, and answers it.
-    fn carry_out<L: Link<Frame = F>>(&mut self, origin: Origin, frame: F, ports: &mut [Port<L>]) {
-        let port = &mut ports[origin.link];
-        let (replies, errors) = (self.target.stats().replies, self.target.stats().errors());
-        match self.target.change(&port.info, frame, &mut self.save) {
-            Step::Reply(frame) => send(&mut self.tap, port, origin.link, frame),
-            Step::Ignore(frame) | Step::Change(frame) => port.recycle(frame),
-            Step::Submit { io, .. } => port.recycle(io.abandon().into_buf()),
-        }
-        let counted = self.target.stats();
-        let (replies, errors) = (counted.replies - replies, counted.errors() - errors);
-        self.initiators.end(origin.source, |initiator| {
-            initiator.requests += replies;
-            initiator.errors += errors;
-        });
-        if replies != 0 {
-            self.count_other(origin);
-        }
-    }
-
-    /// Carries out a waiting change when no write is in flight, then takes up the frames that arrived after it.
-    fn settle<L: Link<Frame = F>>(&mut self, ports: &mut [Port<L>], stats: &mut ServerStats) {
-        while !self.waits_for_writes()
-            && let Some(change) = self.change.take()
-        {
-            match change {
-                Change::Asked(origin, frame) => self.carry_out(origin, frame, ports),
-                Change::Edit(edit, edited) => edited(self.target.edit(edit, &mut self.save)),
-            }
-            self.change = self.edits.pop_front();
-            while self.change.is_none()
-                && let Some((arrival, taken, frame)) = self.held.pop_front()
-            {
-                self.initiators.end(source(&frame), |_| {});
-                self.take(arrival, taken, frame, ports, stats);
-            }
-        }
     }
 }
 
