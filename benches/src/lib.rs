@@ -31,6 +31,7 @@ use aoe_wire::{
 
 mod answer;
 mod carousel;
+pub mod inside;
 mod mirror;
 mod treadmill;
 

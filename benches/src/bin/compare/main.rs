@@ -131,28 +131,14 @@ fn missing(args: &Args) -> Option<String> {
     let runs = |program: &Path, option: &str| {
         Command::new(program).arg(option).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
     };
-    for (program, package) in [
-        ("ip", "iproute2"),
-        ("taskset", "util-linux"),
-        ("setpriv", "util-linux"),
-        ("unshare", "util-linux"),
-        ("fio", "fio"),
-    ] {
-        if !runs(Path::new(program), "--version") {
-            return Some(format!("the command {program}: apt-get install {package}"));
-        }
+    if !runs(Path::new("fio"), "--version") {
+        return Some("the command fio: apt-get install fio".to_owned());
     }
     // It knows no --version, and answers with its usage.
     if !runs(&args.theirs, "--version") {
         return Some(format!("{}: apt-get install vblade", args.theirs.display()));
     }
-    let mut own = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        own.args(["--user", "--map-root-user"]);
-    }
-    let made = own.args(["--net", "--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::null()).status();
-    (!made.is_ok_and(|status| status.success()))
-        .then(|| "a network namespace: run it as root, or allow user namespaces".to_owned())
+    benches::inside::missing()
 }
 
 fn compare(args: &Args, stage: &Stage) -> Result<ExitCode, Error> {

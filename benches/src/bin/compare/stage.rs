@@ -1,17 +1,12 @@
 //! Where it happens: a network of its own, and files in memory and on a drive.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::process::ExitCode;
 
+use benches::inside;
 use rustix::fs::{Advice, fadvise};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use tempfile::TempDir;
 
 use crate::Error;
 
@@ -31,57 +26,14 @@ const BLOCK: usize = 4096;
 /// Bytes of random data that a file on a drive is made of.
 const PATTERN: usize = 1 << 20;
 
-/// Runs this program again, with the same arguments, in namespaces of its own; all in them ends with it, and its files go.
+/// Runs this program again in namespaces of its own, with a directory in memory and one on a drive.
 ///
 /// # Errors
 ///
 /// When the machine has no place for them.
 pub(crate) fn enter() -> Result<ExitCode, Error> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stopped))?;
-    }
-    let memory = directory(Path::new("/dev/shm"))?;
-    let drive = directory(&std::env::var_os("TMPDIR").map_or_else(|| "/var/tmp".into(), PathBuf::from))?;
-
-    // Both ends: when this process ends, unshare does, and when that does, the first process inside and with it all others.
-    let mut command = Command::new("setpriv");
-    command.args([
-        "--pdeathsig",
-        "KILL",
-        "unshare",
-        "--net",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]);
-    if !rustix::process::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
-    let mut inside = command.env(MEMORY, memory.path()).env(DRIVE, drive.path()).spawn()?;
-    let status = loop {
-        if let Some(status) = inside.try_wait()? {
-            break status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(2);
-        }
-        if stopped.load(Ordering::Acquire) {
-            let _ = inside.kill();
-            inside.wait()?;
-            // The others are ended by the kernel, at about the same time.
-            thread::sleep(Duration::from_millis(200));
-            break 130;
-        }
-        thread::sleep(Duration::from_millis(20));
-    };
-    Ok(ExitCode::from(status))
-}
-
-fn directory(parent: &Path) -> Result<TempDir, Error> {
-    tempfile::Builder::new()
-        .prefix("compare-")
-        .tempdir_in(parent)
-        .map_err(|error| format!("{}: no directory for files: {error}", parent.display()).into())
+    let drive = std::env::var_os("TMPDIR").map_or_else(|| "/var/tmp".into(), PathBuf::from);
+    inside::enter(&[(MEMORY, Path::new("/dev/shm")), (DRIVE, &drive)])
 }
 
 /// The place, seen from inside.
@@ -139,23 +91,6 @@ impl Stage {
 
     /// Lays a cable between [`TARGET`] and [`CLIENT`], in place of the last.
     pub(crate) fn connect(&self, mtu: u32) -> Result<(), Error> {
-        // There is none at first.
-        let _ = Command::new("ip").args(["link", "del", TARGET]).stderr(Stdio::null()).status();
-        let mtu = mtu.to_string();
-        ip(&["link", "add", TARGET, "mtu", &mtu, "type", "veth", "peer", "name", CLIENT, "mtu", &mtu])?;
-        for end in [TARGET, CLIENT] {
-            // Its neighbour discovery would be traffic, too. A kernel without IPv6 has no such file.
-            let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{end}/disable_ipv6"), "1");
-            ip(&["link", "set", end, "up"])?;
-        }
-        Ok(())
+        inside::cable(TARGET, CLIENT, mtu)
     }
-}
-
-fn ip(words: &[&str]) -> Result<(), Error> {
-    let output = Command::new("ip").args(words).output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("ip {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim()).into())
 }
