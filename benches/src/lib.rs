@@ -10,8 +10,9 @@
 //! | `queue` | how many requests a second does a backend take, by depth? |
 //! | `alloc` | does the data path allocate? (It must not; no figures.) |
 //! | `compare` | how many replies a second does `vblade` send over a real interface, beside other programs? |
+//! | `rack` | what do 64 exports of `vbladed` notice of a reload, and what does it take when it has nothing to do? |
 //!
-//! `cargo bench -p benches` runs all but the last, which is a program: `./x bench compare`. `cargo bench -p benches -- --test` only shows that they
+//! `cargo bench -p benches` runs all but the last two, which are programs: `./x bench compare`, `./x bench rack`. `cargo bench -p benches -- --test` only shows that they
 //! run. Figures are a machine's own: keep them with its name and the date, and compare within one machine.
 //!
 //! ```
