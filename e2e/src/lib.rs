@@ -52,6 +52,7 @@ pub mod reply;
 pub mod request;
 pub mod rng;
 pub mod rogue;
+pub mod screen;
 pub mod stage;
 pub mod stamp;
 mod sys;
