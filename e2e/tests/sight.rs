@@ -1,4 +1,5 @@
-//! What others see of a real `vbladed`: Prometheus and its checker the metrics; and what hostile clients do is not noticed by others.
+//! What others see of a real `vbladed`: Prometheus's own checker its metrics, Wireshark's decoder its traces, and hostile clients nothing
+//! that others would notice.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e::daemon::{Daemon, export};
+use e2e::daemon::{Daemon, export, program};
 use e2e::net::{TARGET, skip};
 use e2e::stage::{Stage, with_a_cable};
 use e2e::tool::{Tool, aoe};
@@ -31,6 +32,16 @@ fn connect(stage: &Stage) -> UnixStream {
     stream.set_read_timeout(Some(PATIENCE)).expect("a time");
     stream.set_write_timeout(Some(PATIENCE)).expect("a time");
     stream
+}
+
+/// Runs `vbladectl`, which must succeed.
+#[track_caller]
+fn ctl(stage: &Stage, words: &str) -> Value {
+    let mut command = Command::new(program().with_file_name("vbladectl"));
+    command.args(["--json", "--socket"]).arg(stage.path("d/control.sock")).args(words.split(' '));
+    let Output { status, stdout, stderr } = command.output().expect("vbladectl");
+    assert!(status.success(), "{words}: {}", String::from_utf8_lossy(&stderr));
+    serde_json::from_slice(&stdout).expect("JSON")
 }
 
 #[track_caller]
@@ -140,6 +151,52 @@ fn older(text: &str) -> String {
         }
     };
     text.lines().map(line).collect()
+}
+
+#[test]
+fn tshark_decodes_the_frames_of_a_trace_and_no_others() {
+    if Command::new("tshark").arg("--version").output().is_err() {
+        return skip("needs the command tshark: apt-get install tshark");
+    }
+    let Some(stage) = with_a_cable(1500) else { return };
+    let mut daemon = served(&stage);
+    let on = ctl(&stage, "trace on 7.1");
+    aoe("read -q e7.1 - --length 8").good();
+    aoe("read -q e7.2 - --length 8").good();
+    let off = ctl(&stage, "trace off 7.1");
+    aoe("read -q e7.1 - --length 8").good();
+    assert_eq!((&on["file"], &off["dropped"]), (&off["file"], &json!(0)));
+    let file = off["file"].as_str().expect("a path");
+    assert_eq!(fs::metadata(file).expect("the trace").len(), off["bytes"].as_u64().expect("a size"));
+
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-r", file, "-T", "fields", "-E", "separator=/s"]);
+    for field in ["frame.protocols", "aoe.major", "aoe.minor", "aoe.response", "aoe.cmd", "aoe.ata.cmd"] {
+        tshark.args(["-e", field]);
+    }
+    let Output { status, stdout, stderr } = tshark.env("HOME", stage.path("")).output().expect("tshark");
+    let (text, complaints) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    assert!(status.success() && !complaints.contains("damaged"), "{complaints}");
+    let frames: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    assert_eq!(frames.len() as u64, off["frames"].as_u64().expect("a count"), "{text}");
+    for frame in &frames {
+        assert!(frame[0].starts_with("eth:ethertype:aoe"), "{frame:?}");
+    }
+    // READ SECTORS EXT, asked and answered as often; four times two sectors at MTU 1500.
+    let is_read = |frame: &&Vec<&str>| frame.last().is_some_and(|command| number(command) == Some(0x24));
+    let reads: Vec<_> = frames.iter().filter(is_read).collect();
+    assert!(reads.iter().all(|frame| (number(frame[1]), number(frame[2])) == (Some(7), Some(1))), "{text}");
+    let answers = reads.iter().filter(|frame| ["1", "True"].contains(&frame[3])).count();
+    assert_eq!((reads.len(), answers), (8, 4), "{text}");
+    daemon.stop();
+}
+
+/// A number as tshark prints it.
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 /// Kilobytes of the process that are resident.
