@@ -1,8 +1,9 @@
 //! The configuration with a meaning: what the files say, resolved, with defaults filled in and every mistake already refused.
 //!
 //! The way of a file: `load` reads it and the drop-in directory beside it; `section` and `value` give keys and values a type, and say
-//! where they are written; `process`, `groups` and `export` say what they mean; `conflict` compares the exports with each other. Reading goes on after
-//! a `mistake`, so that all of them are told at once. `check` is the command that tells them.
+//! where they are written; `process`, `groups` and `export` say what they mean; `conflict` compares the exports with each other, by the
+//! `files` that they name. Reading goes on after a `mistake`, so that all of them are told at once. `check` is the command that tells
+//! them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::cli::{Cache, LinkKind};
 mod check;
 mod conflict;
 mod export;
+mod files;
 mod groups;
 mod load;
 mod mistake;
@@ -26,7 +28,7 @@ mod tests;
 mod value;
 
 pub(crate) use check::check;
-pub(crate) use conflict::between;
+pub(crate) use conflict::among;
 pub(crate) use load::Surroundings;
 pub(crate) use mistake::Mistakes;
 pub(crate) use pattern::Pattern;

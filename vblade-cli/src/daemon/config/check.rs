@@ -122,7 +122,8 @@ mod tests {
 
     /// The report on a main file, where only `eth1` is there.
     fn report(text: &str) -> Report {
-        let surroundings = Surroundings { host: "host".into(), ethers: "/nonexistent".into() };
+        let surroundings =
+            Surroundings { host: "host".into(), ethers: "/nonexistent".into(), ..Surroundings::ours() };
         let config = Config::parse(Path::new("f"), text.into(), &surroundings);
         Report::new(Path::new("f"), config, &["eth1".to_owned()].into())
     }

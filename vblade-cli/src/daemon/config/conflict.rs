@@ -2,11 +2,10 @@
 //! sectors of a file, since nothing keeps an order between them.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Export;
+use super::files::{self, Disk, Files};
 use super::mistake::{Mistake, Place};
 
 /// An export, and where its address and its path are written.
@@ -16,8 +15,9 @@ pub(super) struct Written {
     pub(super) path: Place,
 }
 
-/// Tells of each export that is in conflict with one before it.
-pub(super) fn find(written: &[Written], mistakes: &mut Vec<Mistake>) {
+/// Tells of each export that is in conflict with one before it. `look` says what is at a path.
+pub(super) fn find(written: &[Written], look: fn(&Path) -> Option<Disk>, mistakes: &mut Vec<Mistake>) {
+    let files = files_of(written.iter().map(|written| &written.export), look);
     let mut addresses = BTreeMap::<_, Vec<&Written>>::new();
     let mut disks = BTreeMap::<_, Vec<&Written>>::new();
     for this in written {
@@ -33,8 +33,11 @@ pub(super) fn find(written: &[Written], mistakes: &mut Vec<Mistake>) {
             ));
         }
         before.push(this);
-        let Some(disk) = disk(&this.export).filter(|_| !this.export.read_only) else { continue };
-        let before = disks.entry(disk).or_default();
+        if this.export.read_only {
+            continue;
+        }
+        let Some(path) = this.export.source.path() else { continue };
+        let before = disks.entry(files.disk(&path)).or_default();
         if let Some(other) = before.iter().find(|other| overlap(&this.export, &other.export)) {
             mistakes.push(Mistake::new(
                 this.path.clone(),
@@ -48,18 +51,32 @@ pub(super) fn find(written: &[Written], mistakes: &mut Vec<Mistake>) {
     }
 }
 
-/// Why these two cannot be beside each other.
-pub(crate) fn between(this: &Export, other: &Export) -> Option<String> {
-    let (address, taken) = (this.target.address, other.target.address);
-    if address == taken && meet(this, other) {
-        return Some(format!(
-            "{address} is the address of another export on the same interface; give another one, or other interfaces"
-        ));
-    }
-    let both_write = !this.read_only && !other.read_only;
-    (both_write && disk(this).is_some_and(|it| Some(it) == disk(other)) && overlap(this, other)).then(|| {
-        format!("{address} and {taken} write to the same sectors of one file; give offset and length so that they do not, or read_only = true")
+/// Why an export cannot be beside the others.
+pub(crate) fn among<'e>(
+    this: &'e Export,
+    mut others: impl Iterator<Item = &'e Export> + Clone,
+) -> Option<String> {
+    let address = this.target.address;
+    let files = files_of(std::iter::once(this).chain(others.clone()), files::look);
+    let disk = |export: &Export| export.source.path().map(|path| files.disk(&path));
+    others.find_map(|other| {
+        let taken = other.target.address;
+        if address == taken && meet(this, other) {
+            return Some(format!(
+                "{address} is the address of another export on the same interface; give another one, or other interfaces"
+            ));
+        }
+        let both_write = !this.read_only && !other.read_only;
+        (both_write && overlap(this, other) && disk(this).is_some_and(|it| Some(it) == disk(other))).then(|| {
+            format!("{address} and {taken} write to the same sectors of one file; give offset and length so that they do not, or read_only = true")
+        })
     })
+}
+
+/// The files of those that could be in each other's way.
+fn files_of<'e>(exports: impl Iterator<Item = &'e Export>, look: fn(&Path) -> Option<Disk>) -> Files {
+    let writers = exports.filter(|export| !export.read_only && !export.force);
+    Files::find(writers.filter_map(|export| export.source.path()).collect(), look)
 }
 
 fn meet(this: &Export, other: &Export) -> bool {
@@ -72,28 +89,4 @@ fn overlap(this: &Export, other: &Export) -> bool {
     };
     let (one, two) = (range(this), range(other));
     one.start < two.end && two.start < one.end && !this.force && !other.force
-}
-
-/// What a file is, however it is called.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Disk {
-    /// Device and inode.
-    File(u64, u64),
-    Device(u64),
-    /// It is not there yet.
-    Path(PathBuf),
-}
-
-fn disk(export: &Export) -> Option<Disk> {
-    let path = export.source.path()?;
-    Some(match fs::metadata(&path) {
-        Ok(file) if file.file_type().is_block_device() => Disk::Device(file.rdev()),
-        Ok(file) => Disk::File(file.dev(), file.ino()),
-        Err(_) => Disk::Path(plain(&path)),
-    })
-}
-
-/// Without `.` and doubled slashes.
-fn plain(path: &Path) -> PathBuf {
-    path.components().collect()
 }

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::conflict::{self, Written};
 use super::export::check_defaults;
+use super::files::{self, Disk};
 use super::groups::Groups;
 use super::mistake::{Lines, Mistake, Mistakes, Place};
 use super::section::{Section, Text};
@@ -24,13 +25,15 @@ pub(crate) struct Surroundings {
     pub(crate) host: String,
     /// The file ethers(5).
     pub(crate) ethers: PathBuf,
+    /// What is at a path.
+    pub(crate) look: fn(&Path) -> Option<Disk>,
 }
 
 impl Surroundings {
     /// Those of this host.
     pub(crate) fn ours() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { host, ethers: "/etc/ethers".into() }
+        Self { host, ethers: "/etc/ethers".into(), look: files::look }
     }
 }
 
@@ -77,9 +80,24 @@ impl Config {
     ///
     /// Everything that is wrong, at once.
     pub(crate) fn parse(name: &Path, text: Vec<u8>, surroundings: &Surroundings) -> Result<Self, Mistakes> {
+        Self::parse_all([(name, text)], surroundings)
+    }
+
+    /// Reads texts with the names of their files, of which the first is the main file.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once.
+    pub(in crate::daemon) fn parse_all<'n>(
+        files: impl IntoIterator<Item = (&'n Path, Vec<u8>)>,
+        surroundings: &Surroundings,
+    ) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
-        let text = decode(Place::of_file(0, name), text, &mut mistakes);
-        Self::of(text.as_slice(), surroundings, mistakes)
+        let mut texts = Vec::new();
+        for (number, (name, text)) in files.into_iter().enumerate() {
+            texts.extend(decode(Place::of_file(number, name), text, &mut mistakes));
+        }
+        Self::of(&texts, surroundings, mistakes)
     }
 
     /// Reads the texts, of which the first is that of the main file.
@@ -100,7 +118,7 @@ impl Config {
             let read = Export::read(&section, &groups, &surroundings.host);
             written.extend(read.map(|(export, address, path)| Written { export, address, path }));
         }
-        conflict::find(&written, &mut mistakes);
+        conflict::find(&written, surroundings.look, &mut mistakes);
         for text in texts {
             mistakes.append(&mut text.mistakes.borrow_mut());
         }

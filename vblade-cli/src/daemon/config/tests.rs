@@ -14,7 +14,7 @@ use crate::stack::DEPTH;
 const DISK: &str = "[[export]]\naddress = '7.3'\npath = '/srv/a'\ninterfaces = 'eth1'\n";
 
 fn surroundings(ethers: &Path) -> Surroundings {
-    Surroundings { host: "host".into(), ethers: ethers.into() }
+    Surroundings { host: "host".into(), ethers: ethers.into(), ..Surroundings::ours() }
 }
 
 fn parse(text: &str) -> Result<Config, String> {

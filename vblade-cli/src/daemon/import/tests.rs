@@ -28,7 +28,8 @@ fn draft_of(text: &str) -> Draft {
 }
 
 fn exports(draft: &Draft) -> Vec<Export> {
-    let surroundings = Surroundings { host: "host".into(), ethers: "/nonexistent".into() };
+    let surroundings =
+        Surroundings { host: "host".into(), ethers: "/nonexistent".into(), ..Surroundings::ours() };
     Config::parse(Path::new("result"), draft.to_string().into(), &surroundings).expect("no mistake").exports
 }
 
@@ -250,7 +251,7 @@ proptest! {
         for read in [debian::read, openwrt::read, ggaoed::read] {
             let mut draft = Draft::default();
             read("old", &text, &mut draft);
-            let surroundings = Surroundings { host: "host".into(), ethers: "/nonexistent".into() };
+            let surroundings = Surroundings { host: "host".into(), ethers: "/nonexistent".into(), ..Surroundings::ours() };
             let result = Config::parse(Path::new("f"), draft.to_string().into(), &surroundings);
             if let Err(mistakes) = result {
                 prop_assert!(!mistakes.to_string().contains("not TOML"), "{}\n{}", draft, mistakes);

@@ -101,7 +101,7 @@ impl Manager {
             return Err(RpcError::new("params", "give one [[export]] table, no more and no less"));
         };
         // Those that run may be others than those that are written.
-        if let Some(why) = self.wanted.values().find_map(|other| config::between(&export, other)) {
+        if let Some(why) = config::among(&export, self.wanted.values().map(|other| &**other)) {
             return Err(RpcError::new("conflict", why));
         }
         let key = Key::of(&export);
