@@ -5,6 +5,11 @@ use glob::Pattern as Glob;
 /// The longest name that Linux gives an interface, in bytes.
 const LONGEST: usize = 15;
 
+const LOOPBACK: &str = "lo";
+
+/// The longest glob, in bytes: room for a bracket for each character that differs.
+const LONGEST_GLOB: usize = 64;
+
 /// An interface by name, or many by a glob (`aoe*`, `enp?s0f[01]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(pub(crate) String);
@@ -24,6 +29,8 @@ impl Pattern {
             || text == ".."
         {
             "no interface has such a name"
+        } else if pattern.is_glob() && text.len() > LONGEST_GLOB {
+            "longer than a glob may be (64 bytes)"
         } else if pattern.is_glob() {
             return match Glob::new(text) {
                 Ok(_) => Ok(pattern),
@@ -45,12 +52,12 @@ impl Pattern {
         self.0.contains(['*', '?', '['])
     }
 
-    /// Whether it means the interface of this name.
+    /// Whether it means the interface of this name. No glob means the loopback interface, where nobody else is.
     pub(crate) fn matches(&self, name: &str) -> bool {
         if !self.is_glob() {
             return self.0 == name;
         }
-        Glob::new(&self.0).is_ok_and(|glob| glob.matches(name))
+        name != LOOPBACK && Glob::new(&self.0).is_ok_and(|glob| glob.matches(name))
     }
 
     /// Whether an interface can be that both mean.
@@ -120,7 +127,7 @@ fn meet(one: &[Piece], other: &[Piece]) -> bool {
             here[at] = match (piece, opposite) {
                 (Piece::Any, _) => next[at] || here[at + 1],
                 (_, Piece::Any) => here[at + 1] || next[at],
-                _ => piece.meets(opposite) && next[at + 1],
+                _ => next[at + 1] && piece.meets(opposite),
             };
         }
         next = here;
@@ -144,11 +151,13 @@ mod tests {
         assert!(pattern("aoe*").matches("aoe") && pattern("aoe*").matches("aoe12"));
         assert!(pattern("enp?s0f[01]").matches("enp3s0f1") && !pattern("enp?s0f[01]").matches("enp3s0f2"));
         assert!(pattern("eth0.100").matches("eth0.100"));
+        assert!(pattern("lo").matches("lo") && !pattern("*").matches("lo") && !pattern("lo*").matches("lo"));
     }
 
     #[test]
     fn what_no_interface_is_called_is_refused_with_the_remedy() {
-        for text in ["", "a/b", "eth 0", ".", "..", "a-name-of-sixteen", "eth0\n"] {
+        let long = "?".repeat(65);
+        for text in ["", "a/b", "eth 0", ".", "..", "a-name-of-sixteen", "eth0\n", &long] {
             let error = Pattern::new(text).expect_err("no name");
             assert!(error.contains("; give one as"), "{text}: {error}");
         }
