@@ -61,4 +61,13 @@ fn files_that_cannot_be_read_are_told_by_name() {
     assert!(said.starts_with("conf.d: cannot be read: Not a directory"), "{said}");
     let said = of_files(&[("vblade.toml", b""), ("conf.d/a.toml/x", b"")]);
     assert!(said.starts_with("conf.d/a.toml: cannot be read: not a regular file"), "{said}");
+    let (dir, main) = dir(&[("vblade.toml", b"")]);
+    fs::File::options()
+        .write(true)
+        .open(&main)
+        .and_then(|file| file.set_len((16 << 20) + 1))
+        .expect("a file");
+    let said = Config::load(&main).expect_err("too large").to_string();
+    assert!(said.contains("vblade.toml: cannot be read: larger than 16 MiB"), "{said}");
+    drop(dir);
 }
