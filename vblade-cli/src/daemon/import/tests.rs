@@ -219,7 +219,9 @@ fn a_file_is_written_whole_and_only_replaced_when_asked_to() {
     let error = write_file(&old, b"text", false).expect_err("it is there");
     assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read(&old).expect("a file"), b"old");
+    let reader = File::open(&old).expect("a file");
     write_file(&old, b"text", true).expect("replaced");
+    assert_eq!(io::read_to_string(reader).expect("a file"), "old", "nobody sees half of it");
     assert_eq!(
         (fs::read(&old).expect("a file"), fs::read(&new).expect("a file")),
         (b"text".to_vec(), b"text".to_vec())
