@@ -7,6 +7,7 @@
 //! | [`engine`] | a session: requests of several initiators, turns, faults | differ from a model of the protocol and of the disk |
 //! | [`initiator`] | a session: requests, replies that are late, doubled, changed, or made up | panic, end twice or never, or mix sectors up |
 //! | [`state`] | a state and damage to its file, or any bytes | be taken that would not be written so |
+//! | [`config`] | any bytes, as files of `vbladed` and of others | panic, be misplaced, or be accepted with a conflict in it |
 //! | [`stack`] | a stack of layers and requests to it | differ from flat memory |
 //!
 //! The bodies are ordinary functions, so that `cargo test` replays the seeds of `seeds/` without instrumentation, and so that an
@@ -22,6 +23,7 @@
 //! it was understood: `cargo fuzz fmt engine FILE`. `cargo run --example seeds` writes those seeds again that come from the captured
 //! frames of `aoe-wire`'s tests; the others are minimised corpora.
 
+pub mod config;
 pub mod engine;
 pub mod identify;
 pub mod initiator;

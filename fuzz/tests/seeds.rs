@@ -76,6 +76,11 @@ fn every_state_kept_is_read_back_or_refused() {
 }
 
 #[test]
+fn every_configuration_is_read_or_refused_with_a_place() {
+    assert!(replay("config", fuzz::config::run) >= 6);
+}
+
+#[test]
 fn random_sessions_are_served_as_the_model_says() {
     (0..400).for_each(|seed| session(&chance(seed, 1500)));
 }

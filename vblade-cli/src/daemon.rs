@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod disk;
 mod engine;
+pub mod fuzz;
 mod generator;
 mod import;
 mod locks;

@@ -15,7 +15,6 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::TERM_SIGNALS;
 
-use self::draft::Draft;
 use super::cli::Format;
 use super::config::{Config, Surroundings};
 
@@ -28,6 +27,7 @@ mod persist;
 
 pub(super) use self::classic::Classic;
 pub(super) use self::debian::{Variables, files};
+pub(super) use self::draft::Draft;
 
 /// The most bytes that a file may have.
 const LARGEST: u64 = 16 << 20;
@@ -85,12 +85,15 @@ fn read(from: Option<Format>, path: &Path, draft: &mut Draft) -> io::Result<()> 
             _ => Err(io::Error::other("a directory; name the file")),
         };
     }
-    let text = text(path)?;
-    let file = path.display().to_string();
-    match from.unwrap_or_else(|| of_text(&text)) {
-        Format::Debian => debian::read(&file, &text, draft),
-        Format::Openwrt => openwrt::read(&file, &text, draft),
-        Format::Ggaoed => ggaoed::read(&file, &text, draft),
+    read_text(from, &path.display().to_string(), &text(path)?, draft)
+}
+
+/// Adds what the text of a file says.
+pub(super) fn read_text(from: Option<Format>, file: &str, text: &str, draft: &mut Draft) -> io::Result<()> {
+    match from.unwrap_or_else(|| of_text(text)) {
+        Format::Debian => debian::read(file, text, draft),
+        Format::Openwrt => openwrt::read(file, text, draft),
+        Format::Ggaoed => ggaoed::read(file, text, draft),
         Format::VbladePersist => return Err(io::Error::other("not a directory, as vblade-persist has them")),
     }
     Ok(())

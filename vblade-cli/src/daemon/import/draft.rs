@@ -6,13 +6,13 @@ use toml::{Table, Value};
 
 /// What was read so far.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(in super::super) struct Draft {
     groups: Vec<(String, Vec<String>)>,
     disks: Vec<Disk>,
     /// Remarks on no disk that is in the result.
     remarks: Vec<String>,
     /// Whether something was left out because it is damaged.
-    pub(super) left_out: bool,
+    pub(in super::super) left_out: bool,
 }
 
 /// An export.
@@ -46,8 +46,13 @@ impl Draft {
         self.remark(origin, &format_args!("left out: {why}"));
     }
 
+    /// How many exports there are.
+    pub(in super::super) fn count(&self) -> usize {
+        self.disks.len()
+    }
+
     /// All remarks, in a line each.
-    pub(super) fn remarks(&self) -> impl Iterator<Item = String> {
+    pub(in super::super) fn remarks(&self) -> impl Iterator<Item = String> {
         let of_disks = self
             .disks
             .iter()
