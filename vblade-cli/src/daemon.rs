@@ -1,8 +1,8 @@
 //! `vbladed`: many exports on many interfaces, in one process, as a file says.
 //!
-//! Two threads. The [`engine`] serves: it has the disks and the links, and no privilege. The [`manager`] has the configuration, what privileges
-//! opening takes, and all that may wait; it compares what is wanted with what is ([`plan`]), opens disks on threads of their own
-//! ([`disk`], [`workers`]), and hands over to the engine what is open.
+//! Two threads. The `engine` serves: it has the disks and the links, and no privilege. The `manager` has the configuration, what privileges
+//! opening takes, and all that may wait; it compares what is wanted with what is (`plan`), opens disks on threads of their own
+//! (`disk`, `workers`), and hands over to the engine what is open.
 
 mod classic;
 mod cli;
