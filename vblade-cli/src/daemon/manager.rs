@@ -7,6 +7,7 @@
 //! | [`disks`] | disks that were opened, and those that vanish, return or grow |
 //! | [`reload`] | another configuration |
 //! | [`control`], [`figures`] | answers to who asks, on the control socket and for metrics |
+//! | [`trace`] | frames of an export, written to a file |
 
 mod control;
 mod disks;
@@ -14,6 +15,7 @@ mod figures;
 mod links;
 mod reconcile;
 mod reload;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,6 +39,7 @@ use super::plan::{Actual, Key};
 use super::workers::Workers;
 use crate::claim::Claim;
 use crate::control::model::Reloaded;
+use crate::control::trace::Trace;
 use crate::control::{http, server};
 use crate::wait::{Signals, Waiter};
 
@@ -100,6 +103,7 @@ struct Served {
     why: Option<String>,
     /// A look at its disk is under way.
     looking: bool,
+    trace: Option<Trace>,
 }
 
 impl Manager {
@@ -222,6 +226,7 @@ impl Manager {
                 self.dirty = true;
             }
         }
+        self.end_traces_that_are_over()?;
         self.see_off()?;
         if std::mem::take(&mut self.dirty) {
             self.reconcile()?;
@@ -237,6 +242,9 @@ impl Manager {
         let mut until = retries.chain([self.next_look]).min().unwrap_or(now).saturating_duration_since(now);
         if self.exports.values().any(|export| export.actual.leaving) {
             until = until.min(LEAVING);
+        }
+        if self.exports.values().any(|export| export.trace.is_some()) {
+            until = until.min(trace::LOOK);
         }
         if self.dirty {
             until = Duration::ZERO;

@@ -55,6 +55,8 @@ impl Handler for Manager {
             "reserve.release" => {
                 self.edit(&take::<Named>(params)?, "reservation released", |state| state.reserve.clear())
             }
+            "trace.on" => self.trace_on(&take(params)?),
+            "trace.off" => self.trace_off(&take::<Named>(params)?.export),
             _ => Err(RpcError::new(
                 "method",
                 format!("{method:?} is no method; see docs/control.md for those that there are"),
@@ -151,7 +153,7 @@ impl Manager {
     }
 
     /// The export called so: `7.3`, or `e7.3`.
-    fn find(&self, name: &str) -> Result<(Key, Option<TargetId>), RpcError> {
+    pub(super) fn find(&self, name: &str) -> Result<(Key, Option<TargetId>), RpcError> {
         let address: Address = name
             .parse()
             .map_err(|_| RpcError::new("params", format!("{name:?} is no address; give one such as 7.3")))?;
@@ -191,6 +193,6 @@ fn take<T: DeserializeOwned>(params: Value) -> Result<T, RpcError> {
     serde_json::from_value(params).map_err(|error| RpcError::new("params", error.to_string()))
 }
 
-fn show(result: impl Serialize) -> Result<Value, RpcError> {
+pub(super) fn show(result: impl Serialize) -> Result<Value, RpcError> {
     serde_json::to_value(result).map_err(|error| RpcError::new("failed", error.to_string()))
 }

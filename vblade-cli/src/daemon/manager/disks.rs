@@ -152,6 +152,7 @@ impl Manager {
                 .collect::<Vec<_>>()
         })?;
         for key in gone {
+            self.end_trace(&key)?;
             if let Some((disk, _)) = self.exports.remove(&key).and_then(|export| export.disk) {
                 self.closing += 1;
                 close(&mut self.workers, disk);

@@ -165,6 +165,7 @@ impl Manager {
             path: key.source.clone(),
             state: state.to_owned(),
             why,
+            trace: served.trace.as_ref().map(|trace| trace.path().display().to_string()),
             sectors: served.disk.as_ref().map_or(0, |(_, info)| info.sectors),
             ..Export::default()
         };

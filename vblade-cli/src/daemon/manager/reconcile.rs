@@ -59,6 +59,7 @@ impl Manager {
                     Ok(()) => {
                         info!(export = %key, interfaces = list(&links), "interfaces have changed");
                         served.actual.links = links;
+                        self.tap(&key, id)?;
                     }
                     Err(error) => warn!("{key}: {error}"),
                 }
