@@ -80,9 +80,7 @@ fn request(question: &Question) -> Result<(&'static str, Value), Error> {
         Question::Initiators { export: None } => ("initiators", Value::Null),
         Question::Initiators { export: Some(export) } => ("initiators", of(export)?),
         Question::Reload => ("reload", Value::Null),
-        Question::Export(ExportCommand::Add { file, save }) => {
-            ("export.add", json!({ "toml": read(file)?, "save": save }))
-        }
+        Question::Export(ExportCommand::Add { file }) => ("export.add", json!({ "toml": read(file)? })),
         Question::Export(ExportCommand::Remove { export }) => ("export.remove", of(export)?),
         Question::Mask(MaskCommand::Clear { export }) => ("mask.clear", of(export)?),
         Question::Reserve(ReserveCommand::Release { export }) => ("reserve.release", of(export)?),

@@ -10,7 +10,7 @@
 //! | `stats` | | [`Snapshot`] |
 //! | `initiators` | `export?` | `[`[`Initiators`]`]` |
 //! | `reload` | | [`Reloaded`] |
-//! | `export.add` | `toml`, `save?` | [`Export`] |
+//! | `export.add` | `toml` | [`Export`] |
 //! | `export.remove` | `export` | `{}` |
 //! | `mask.clear`, `reserve.release` | `export` | `{}` |
 //! | `trace.on` | `export`, `file?`, `max_bytes?`, `seconds?` | [`Tracing`] |

@@ -109,14 +109,12 @@ pub(crate) enum Question {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExportCommand {
     /// Serve another export until the next reload
+    ///
+    /// To keep it, write it into a file in conf.d beside the configuration as well.
     Add {
         /// A file with one [[export]] table as in the configuration; - for standard input
         #[arg(value_name = "file", value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
-
-        /// Keep it in the configuration
-        #[arg(long)]
-        save: bool,
     },
     /// Stop serving an export; one of the configuration comes back with the next reload
     Remove {
