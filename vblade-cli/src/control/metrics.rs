@@ -57,9 +57,7 @@ impl Collector for Figures {
             for export in exports {
                 for (value, of) in *values {
                     let labels = [("export", export.export.as_str()), (*label, value)];
-                    metric
-                        .encode_family(&labels)?
-                        .encode_counter::<NoLabelSet, _, f64>(&of(&export.counts), None)?;
+                    metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&of(export), None)?;
                 }
             }
         }
@@ -154,14 +152,8 @@ mod tests {
 
     fn snapshot() -> Snapshot {
         let latency = Histogram { buckets: vec![1, 2, 4, 8], sum_us: 50, count: 15 };
-        let counts = Counts {
-            requests: 10,
-            reads: 6,
-            writes: 3,
-            read_bytes: 4096,
-            disk_errors: 2,
-            ..Counts::default()
-        };
+        let counts =
+            Counts { requests: 10, reads: 6, writes: 3, read_bytes: 4096, errors: 3, ..Counts::default() };
         let initiator = InitiatorFigures {
             mac: "02:00:00:00:00:01".into(),
             name: Some("we\"b\\1".into()),
@@ -174,6 +166,7 @@ mod tests {
             state: "up".into(),
             sectors: 2048,
             counts,
+            disk_errors: 2,
             read_latency: latency,
             initiators: vec![initiator],
             ..ExportFigures::default()
@@ -193,6 +186,11 @@ mod tests {
         assert_eq!(sample(&text, r#"vblade_export_errors_total{export="7.3",kind="disk"}"#), Some(2.0));
         let labels = r#"{export="7.3",initiator="02:00:00:00:00:01",name="we\"b\\1"}"#;
         assert_eq!(sample(&text, &format!("vblade_initiator_requests_total{labels}")), Some(10.0), "{text}");
+        assert_eq!(
+            sample(&text, &format!("vblade_initiator_errors_total{labels}")),
+            Some(3.0),
+            "of any kind"
+        );
         assert!(text.ends_with("# EOF\n"));
     }
 

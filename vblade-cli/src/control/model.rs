@@ -249,6 +249,12 @@ pub struct ExportFigures {
     /// All initiators together, also those that were forgotten.
     #[serde(flatten)]
     pub counts: Counts,
+    /// Answered with an AoE error (AoEr11 §2.4).
+    pub aoe_errors: u64,
+    /// Answered with an ATA error, the disk not having failed.
+    pub ata_errors: u64,
+    /// Answered with an ATA error because the disk failed.
+    pub disk_errors: u64,
     /// Frames without an answer: masked, denied, malformed.
     pub ignored: u64,
     /// Writes dropped because a later one had been executed.
@@ -286,12 +292,8 @@ pub struct Counts {
     pub read_bytes: u64,
     /// Bytes written.
     pub written_bytes: u64,
-    /// Answered with an AoE error (AoEr11 §2.4).
-    pub aoe_errors: u64,
-    /// Answered with an ATA error, the disk not having failed.
-    pub ata_errors: u64,
-    /// Answered with an ATA error because the disk failed.
-    pub disk_errors: u64,
+    /// Answered with an error of any kind.
+    pub errors: u64,
     /// Requests that had come before.
     pub retransmits: u64,
     /// Being worked on now: a gauge, not a counter.
@@ -303,7 +305,7 @@ pub struct Counts {
 pub struct InitiatorFigures {
     /// Its address, `02:00:00:00:00:01`.
     pub mac: String,
-    /// From /etc/ethers, if it is there.
+    /// From /etc/ethers as it was at the last reload, if it is there.
     pub name: Option<String>,
     /// Its own.
     #[serde(flatten)]

@@ -107,12 +107,11 @@ fn notes(export: &Export) -> Vec<String> {
 const COUNTS: [&str; 5] = ["REQS", "READ", "WRITTEN", "ERRS", "RETR"];
 
 fn counts(counts: &Counts) -> [String; 5] {
-    let errors = [counts.aoe_errors, counts.ata_errors, counts.disk_errors].iter().map(|n| *n as f64).sum();
     [
         number(counts.requests),
         size(counts.read_bytes as f64),
         size(counts.written_bytes as f64),
-        count(errors),
+        number(counts.errors),
         number(counts.retransmits),
     ]
 }

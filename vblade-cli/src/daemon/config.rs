@@ -29,6 +29,7 @@ mod value;
 
 pub(crate) use check::check;
 pub(crate) use conflict::among;
+pub(crate) use groups::initiator_names;
 pub(crate) use load::Surroundings;
 pub(crate) use mistake::Mistakes;
 pub(crate) use pattern::Pattern;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aoe_link::Interfaces;
-use aoe_target::{DeviceInfo, TargetId};
+use aoe_target::{DeviceInfo, MacAddr, TargetId};
 use rustix::event::{PollFd, PollFlags};
 use tracing::{info, warn};
 
@@ -64,6 +64,8 @@ pub(super) struct Manager {
     exports: BTreeMap<Key, Served>,
     ports: BTreeMap<String, Port>,
     claims: BTreeMap<(Key, String), Claim>,
+    /// What initiators are called in ethers(5).
+    names: BTreeMap<MacAddr, String>,
     /// What is wrong and was told.
     troubles: BTreeMap<String, String>,
     interfaces: Interfaces,
@@ -124,6 +126,7 @@ impl Manager {
             claims: BTreeMap::new(),
             troubles: BTreeMap::new(),
             interfaces: Interfaces::watch()?,
+            names: BTreeMap::new(),
             locks: Arc::default(),
             workers: Workers::new()?,
             closing: 0,
@@ -140,6 +143,7 @@ impl Manager {
         manager.want();
         Ok(manager)
     }
+        manager.read_names();
 
     /// Serves until a signal to end comes, then answers what was taken. Returns how many requests were left.
     ///

@@ -6,7 +6,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet}
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::control::model::{Counts, ExportFigures, InitiatorFigures, Interface, ServerFigures};
+use crate::control::model::{ExportFigures, InitiatorFigures, Interface, ServerFigures};
 
 /// A metric with one series to each `T`.
 pub(super) struct Family<T> {
@@ -109,7 +109,7 @@ pub(super) const EXPORT: &[Family<ExportFigures>] = &[
     }),
 ];
 
-pub(super) type Values = &'static [(&'static str, Of<Counts>)];
+pub(super) type Values = &'static [(&'static str, Of<ExportFigures>)];
 
 /// Name, help, label, and what each value of the label counts.
 pub(super) const SPLIT: &[(&str, &str, &str, Values)] = &[
@@ -118,9 +118,11 @@ pub(super) const SPLIT: &[(&str, &str, &str, Values)] = &[
         "Requests",
         "operation",
         &[
-            ("read", |it| it.reads),
-            ("write", |it| it.writes),
-            ("other", |it| it.requests.saturating_sub(it.reads).saturating_sub(it.writes)),
+            ("read", |it| it.counts.reads),
+            ("write", |it| it.counts.writes),
+            ("other", |it| {
+                it.counts.requests.saturating_sub(it.counts.reads).saturating_sub(it.counts.writes)
+            }),
         ],
     ),
     (
@@ -135,9 +137,7 @@ pub(super) const INITIATOR: &[Family<InitiatorFigures>] = &[
     counter("initiator_requests", None, "Requests of this initiator", |it| it.counts.requests),
     counter("initiator_read", BYTES, "Read by it", |it| it.counts.read_bytes),
     counter("initiator_written", BYTES, "Written by it", |it| it.counts.written_bytes),
-    counter("initiator_errors", None, "Its requests answered with an error", |it| {
-        it.counts.aoe_errors + it.counts.ata_errors + it.counts.disk_errors
-    }),
+    counter("initiator_errors", None, "Its requests answered with an error", |it| it.counts.errors),
     counter("initiator_retransmits", None, "Its requests that had come before", |it| it.counts.retransmits),
     gauge("initiator_in_flight", None, "Its requests being worked on", |it| it.counts.in_flight as f64),
     gauge("initiator_idle", Some(Unit::Seconds), "Since its last request", |it| it.last_seen),

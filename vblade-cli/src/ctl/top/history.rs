@@ -128,7 +128,7 @@ fn look(
         written: rate(counts.written_bytes, then.written_bytes),
     };
     let recent = if known { latency.since(&track.latency) } else { Histogram::default() };
-    let troubled = known && (errors(counts) > errors(then) || counts.retransmits > then.retransmits);
+    let troubled = known && (counts.errors > then.errors || counts.retransmits > then.retransmits);
     remember(&mut track.requests, rates.requests);
     remember(&mut track.bytes, rates.read + rates.written);
     (track.counts, track.latency) = (*counts, latency);
@@ -139,17 +139,13 @@ fn look(
         p50: recent.quantile(0.5),
         p99: recent.quantile(0.99),
         in_flight: counts.in_flight,
-        errors: errors(counts),
+        errors: counts.errors,
         retransmits: counts.retransmits,
         troubled,
         requests: track.requests.iter().copied().collect(),
         bytes: track.bytes.iter().copied().collect(),
     };
     (row, track)
-}
-
-fn errors(counts: &Counts) -> u64 {
-    counts.aoe_errors.saturating_add(counts.ata_errors).saturating_add(counts.disk_errors)
 }
 
 fn remember(looks: &mut VecDeque<u64>, rate: f64) {

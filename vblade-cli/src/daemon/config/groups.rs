@@ -163,12 +163,27 @@ impl Ethers<'_> {
 /// The first address of each name. Digits of zero may be left out in front: `8:0:20:1:2:3`.
 fn names(text: &str) -> BTreeMap<String, MacAddr> {
     let mut names = BTreeMap::new();
-    for line in text.lines() {
-        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-        let (Some(mac), Some(name)) = (words.next().and_then(ether), words.next()) else { continue };
+    for (mac, name) in entries(text) {
         names.entry(name.to_owned()).or_insert(mac);
     }
     names
+}
+
+/// What initiators are called in the file `ethers`: the first name of each. Nothing, when it cannot be read.
+pub(crate) fn initiator_names(ethers: &Path) -> BTreeMap<MacAddr, String> {
+    let text = fs::read(ethers).unwrap_or_default();
+    let mut names = BTreeMap::new();
+    for (mac, name) in entries(&String::from_utf8_lossy(&text)) {
+        names.entry(mac).or_insert_with(|| name.to_owned());
+    }
+    names
+}
+
+fn entries(text: &str) -> impl Iterator<Item = (MacAddr, &str)> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        words.next().and_then(ether).zip(words.next())
+    })
 }
 
 fn ether(text: &str) -> Option<MacAddr> {
@@ -193,5 +208,15 @@ mod tests {
         assert_eq!(names.get("web1"), Some(&MacAddr([8, 0, 0x20, 1, 2, 0xff])));
         assert_eq!(names.get("web2"), Some(&MacAddr([2, 0, 0, 0, 0, 1])), "the first counts");
         assert_eq!(names.len(), 2);
+    }
+
+    #[test]
+    fn an_initiator_is_called_by_its_first_name_and_by_none_without_the_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ethers = dir.path().join("ethers");
+        assert_eq!(initiator_names(&ethers), BTreeMap::new());
+        fs::write(&ethers, "2:0:0:0:0:1 web1\n02:00:00:00:00:01 other\nnonsense\n").expect("a file");
+        let first = BTreeMap::from([(MacAddr([2, 0, 0, 0, 0, 1]), "web1".to_owned())]);
+        assert_eq!(initiator_names(&ethers), first);
     }
 }

@@ -117,12 +117,13 @@ impl Manager {
                 writes: stats.writes,
                 read_bytes: stats.sectors_read * SECTOR,
                 written_bytes: stats.sectors_written * SECTOR,
-                aoe_errors: stats.aoe_errors,
-                ata_errors: stats.ata_errors,
-                disk_errors: stats.disk_errors,
+                errors: stats.aoe_errors + stats.ata_errors + stats.disk_errors,
                 retransmits: stats.retransmits,
                 in_flight: stats.in_flight as u64,
             },
+            aoe_errors: stats.aoe_errors,
+            ata_errors: stats.ata_errors,
+            disk_errors: stats.disk_errors,
             ignored: stats.ignored,
             late_writes: stats.late_writes,
             flushes: stats.flushes,
@@ -140,18 +141,16 @@ impl Manager {
     fn initiator(&self, of: &Initiator) -> InitiatorFigures {
         InitiatorFigures {
             mac: of.mac.to_string(),
-            name: None,
+            name: self.names.get(&of.mac).cloned(),
             counts: Counts {
                 requests: of.requests,
                 reads: of.reads,
                 writes: of.writes,
                 read_bytes: of.sectors_read * SECTOR,
                 written_bytes: of.sectors_written * SECTOR,
-                // Of an initiator, errors are not counted by kind.
-                ata_errors: of.errors,
+                errors: of.errors,
                 retransmits: of.retransmits,
                 in_flight: of.in_flight as u64,
-                ..Counts::default()
             },
             last_seen: self.engine.clock().saturating_sub(of.last_seen()).as_secs_f64(),
             latency: histogram(&of.latency),

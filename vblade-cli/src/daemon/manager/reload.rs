@@ -8,13 +8,14 @@ use tracing::{error, info, warn};
 
 use super::{Ended, Manager};
 use crate::control::model::Reloaded;
-use crate::daemon::config::{Config, Daemon, Export};
+use crate::daemon::config::{self, Config, Daemon, Export};
 use crate::daemon::plan::Key;
 
 impl Manager {
     /// Reads the configuration anew. With a mistake in it, nothing changes.
     pub(super) fn reload(&mut self) -> Result<Reloaded, Ended> {
         self.notify.reloading();
+        self.read_names();
         let mut reloaded = match Config::load(&self.file) {
             Err(mistakes) => {
                 for line in mistakes.to_string().lines() {
@@ -65,6 +66,11 @@ impl Manager {
         self.wanted = wanted;
         self.dirty = true;
         Reloaded { added, removed, changed, ..Reloaded::default() }
+    }
+
+    /// Takes note of what initiators are called.
+    pub(super) fn read_names(&mut self) {
+        self.names = config::initiator_names(&config::Surroundings::ours().ethers);
     }
 
     /// Tries at once what would be tried again later.
