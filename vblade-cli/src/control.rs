@@ -9,6 +9,7 @@ mod histogram;
 pub mod http;
 pub mod metrics;
 pub mod model;
+mod pause;
 pub mod pcapng;
 pub mod server;
 mod socket;

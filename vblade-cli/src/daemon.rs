@@ -25,6 +25,7 @@ use std::{env, fmt};
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use self::cli::{Cli, Command};
@@ -101,6 +102,9 @@ enum Failure {
 fn run(cli: &Cli) -> Result<(), Failure> {
     let failed = |doing| move |source| Failure::System { doing, source };
     let config = Config::load(&cli.config).map_err(Failure::Config)?;
+    if let Err(error) = raise_descriptor_limit() {
+        warn!("the limit on descriptors could not be raised: {error}");
+    }
     let signals = Signals::new().map_err(failed("take over signals"))?;
     let state_dir = state::prepare(config.daemon.state_dir.as_deref(), &Environment::ours())
         .map_err(failed("find the state directory"))?;
@@ -120,6 +124,12 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         0 => Ok(()),
         left => Err(Failure::Unfinished(left)),
     }
+}
+
+/// Allows as many descriptors as the system does: each export takes several.
+fn raise_descriptor_limit() -> io::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
 }
 
 /// A line on standard error, and an exit status.

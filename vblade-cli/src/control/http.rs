@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::connection::{Connection, PATIENCE};
 use super::metrics::{CONTENT_TYPE, text};
 use super::model::Snapshot;
+use super::pause::Pause;
 
 /// Clients at a time; more are closed.
 pub const MOST_CLIENTS: usize = 8;
@@ -41,6 +42,7 @@ pub enum HttpError {
 pub struct Server {
     listener: TcpListener,
     clients: Vec<Connection<TcpStream>>,
+    pause: Pause,
 }
 
 impl Server {
@@ -59,7 +61,7 @@ impl Server {
             Ok(listener)
         };
         let listener = listen().map_err(|source| HttpError::System { address, source })?;
-        Ok(Self { listener, clients: Vec::new() })
+        Ok(Self { listener, clients: Vec::new(), pause: Pause::default() })
     }
 
     /// Where it listens: the port is the system's choice if 0 was asked for.
@@ -74,20 +76,28 @@ impl Server {
     /// What to poll for.
     pub fn events(&self) -> impl Iterator<Item = PollFd<'_>> {
         let listener = PollFd::new(&self.listener, PollFlags::IN);
-        std::iter::once(listener).chain(self.clients.iter().map(Connection::event))
+        let listener = self.pause.left(Instant::now()).is_none().then_some(listener);
+        listener.into_iter().chain(self.clients.iter().map(Connection::event))
     }
 
     /// How long polling may take; none when nothing is expected.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
-        (!self.clients.is_empty()).then_some(Duration::from_secs(1))
+        let clients = (!self.clients.is_empty()).then_some(Duration::from_secs(1));
+        clients.into_iter().chain(self.pause.left(Instant::now())).min()
     }
 
     /// Takes in, answers with `snapshot`, which is called when one is asked for, and sends what there is.
     pub fn serve(&mut self, snapshot: &mut dyn FnMut() -> Snapshot) {
         let now = Instant::now();
         for _ in 0..MOST_CLIENTS {
-            let Ok((stream, _)) = self.listener.accept() else { break };
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    self.pause.note(&error, now);
+                    break;
+                }
+            };
             if self.clients.len() < MOST_CLIENTS && stream.set_nonblocking(true).is_ok() {
                 self.clients.push(Connection::new(stream, now));
             }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::connection::Connection;
 use super::model::{Request, Response, RpcError};
+use super::pause::Pause;
 use super::socket::{BindError, Socket};
 
 /// Clients at a time.
@@ -37,6 +38,7 @@ pub trait Handler {
 pub struct Server {
     socket: Socket,
     clients: Vec<Connection<UnixStream>>,
+    pause: Pause,
 }
 
 impl Server {
@@ -47,13 +49,14 @@ impl Server {
     ///
     /// [`BindError`]; what a dead process left there is replaced.
     pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, BindError> {
-        Ok(Self { socket: Socket::bind(path, group)?, clients: Vec::new() })
+        Ok(Self { socket: Socket::bind(path, group)?, clients: Vec::new(), pause: Pause::default() })
     }
 
     /// What to poll for.
     pub fn events(&self) -> impl Iterator<Item = PollFd<'_>> {
         let listener = PollFd::new(&self.socket.listener, PollFlags::IN);
-        std::iter::once(listener).chain(self.clients.iter().map(Connection::event))
+        let listener = self.pause.left(Instant::now()).is_none().then_some(listener);
+        listener.into_iter().chain(self.clients.iter().map(Connection::event))
     }
 
     /// How long polling may take: nothing while there are requests that were read and not answered, none when nothing is expected.
@@ -64,7 +67,7 @@ impl Server {
             let waiting = (!client.is_answering() && next_line(client).is_some()).then_some(Duration::ZERO);
             answering.or(waiting)
         });
-        waits.min()
+        waits.chain(self.pause.left(Instant::now())).min()
     }
 
     /// Takes in, answers by `handler`, and sends what there is: at most one request of each client.
@@ -77,8 +80,11 @@ impl Server {
     fn accept(&mut self, now: Instant) {
         // As many as there is room for, each time: more are not of one moment.
         for _ in 0..MOST_CLIENTS {
-            // Without a descriptor to spare, or when the client has gone, another time.
-            let Ok((stream, _)) = self.socket.listener.accept() else { return };
+            let stream = match self.socket.listener.accept() {
+                Ok((stream, _)) => stream,
+                // Without a descriptor to spare, or when the client has gone, another time.
+                Err(error) => return self.pause.note(&error, now),
+            };
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
