@@ -21,26 +21,19 @@ pub(crate) enum Error {
     CommandLine(#[source] clap::Error),
     #[error(transparent)]
     Usage(#[from] UsageError),
-    #[error("{0}{hint}", hint = file_hint(.0))]
+    #[error("{0}")]
     File(#[from] bdev::OpenError),
     #[error("{source}{hint}", hint = remote_hint(source))]
     Remote { source: aoe_initiator::ConnectError },
     #[error(transparent)]
     Link(#[from] aoe_link::OpenError),
-    #[error(
-        "{address} already answers at {station}: give another shelf or slot, or stop that one \
-         (--force to serve all the same)"
-    )]
+    #[error("{address} already answers at {station}: give another shelf or slot, or stop that one")]
     Claimed { address: Address, station: MacAddr },
     #[error(
-        "{address} is already served on {netif} by another process here: give another shelf or slot, or stop that one \
-         (--force to serve all the same)"
+        "{address} is already served on {netif} by another process here: give another shelf or slot, or stop that one"
     )]
     Served { address: Address, netif: String },
-    #[error(
-        "{}: another process has it locked, perhaps another vblade; stop that one (--force to serve all the same)",
-        path.display()
-    )]
+    #[error("{}: another process has it locked, perhaps another vblade; stop that one", path.display())]
     Locked { path: PathBuf },
     #[error(transparent)]
     State(#[from] StateError),
@@ -80,30 +73,55 @@ impl Error {
 
     /// The whole story as `what: why: why`, without control characters and so in one line.
     pub(crate) fn line(&self) -> String {
+        self.story(self.remedy().map(|(option, _)| option))
+    }
+
+    /// The same for who has a configuration instead of a command line.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn line_of_config(&self) -> String {
+        self.story(self.remedy().map(|(_, key)| key))
+    }
+
+    fn story(&self, remedy: Option<&str>) -> String {
         let mut line = self.to_string();
+        if let Some(remedy) = remedy {
+            // Writing to a String cannot fail.
+            let _ = write!(line, " ({remedy})");
+        }
         // The text of clap's error is in ours.
         let mut cause = if matches!(self, Self::CommandLine(_)) { None } else { self.source() };
         while let Some(error) = cause {
             let text = error.to_string();
             if !line.contains(&text) {
-                // Writing to a String cannot fail.
                 let _ = write!(line, ": {text}");
             }
             cause = error.source();
         }
         one_line(&line)
     }
-}
 
-/// Which option helps, in words of this program: the library knows no options.
-fn file_hint(error: &bdev::OpenError) -> &'static str {
-    match error.kind() {
-        OpenErrorKind::NoWrite | OpenErrorKind::ReadOnlyMedium => " (-r)",
-        OpenErrorKind::NoDirect => " (no -d, no --cache none or directsync)",
-        OpenErrorKind::OffsetBeyondEnd { .. } => " (-o)",
-        OpenErrorKind::NoLength | OpenErrorKind::LengthBeyondEnd { .. } => " (-l)",
-        OpenErrorKind::Os { error, .. } if names_nothing(error) => "; name a file that exists",
-        _ => "",
+    /// Which option helps, and which key of a configuration: the libraries know neither.
+    fn remedy(&self) -> Option<(&'static str, &'static str)> {
+        let error = match self {
+            Self::Claimed { .. } | Self::Served { .. } | Self::Locked { .. } => {
+                return Some(("--force to serve all the same", "force = true to serve all the same"));
+            }
+            Self::File(error) => error,
+            _ => return None,
+        };
+        Some(match error.kind() {
+            OpenErrorKind::NoWrite | OpenErrorKind::ReadOnlyMedium => ("-r", "read_only = true"),
+            OpenErrorKind::NoDirect => {
+                ("no -d, no --cache none or directsync", "no cache = \"none\" or \"directsync\"")
+            }
+            OpenErrorKind::OffsetBeyondEnd { .. } => ("-o", "offset"),
+            OpenErrorKind::NoLength | OpenErrorKind::LengthBeyondEnd { .. } => ("-l", "length"),
+            OpenErrorKind::Os { error, .. } if names_nothing(error) => {
+                let exists = "name a file that exists";
+                (exists, exists)
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -151,6 +169,14 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         let text = line(&["7", "3", "eth0", "f", "a\nb\x1b[2J"]);
         assert!(!text.contains(char::is_control), "{text:?}");
+    }
+
+    #[test]
+    fn remedies_are_options_or_keys() {
+        let error = Error::Locked { path: "/disk".into() };
+        let locked = "/disk: another process has it locked, perhaps another vblade; stop that one";
+        assert_eq!(error.line(), format!("{locked} (--force to serve all the same)"));
+        assert_eq!(error.line_of_config(), format!("{locked} (force = true to serve all the same)"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{Reach, calls, trap};
 pub(super) fn install(reach: Reach) -> Result<(), String> {
     let program = program().map_err(|error| format!("no seccomp: {error}"))?;
     // Before the filter: what it refuses is to be told.
-    trap::install().map_err(|error| format!("no seccomp: SIGSYS cannot be handled: {error}"))?;
+    trap::install(reach).map_err(|error| format!("no seccomp: SIGSYS cannot be handled: {error}"))?;
     let apply = match reach {
         Reach::Process => apply_filter_all_threads,
         Reach::Thread => apply_filter,

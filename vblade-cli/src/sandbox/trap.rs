@@ -4,10 +4,13 @@
     reason = "a signal handler, which is told the call's number in a form that libc does not know"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::{io, mem, ptr};
 
 use libc::{c_int, c_void};
 use syscalls::Sysno;
+
+use super::Reach;
 
 /// What the kernel tells with SIGSYS (sigaction(2), `struct siginfo`).
 #[repr(C)]
@@ -23,8 +26,12 @@ struct Refused {
 /// `SYS_SECCOMP`: it was a filter.
 const BY_FILTER: c_int = 1;
 
+/// Whether this is `vbladed`, whose serving thread alone is shut in, and not `vblade`.
+static OF_DAEMON: AtomicBool = AtomicBool::new(false);
+
 /// Puts the handler in its place.
-pub(super) fn install() -> io::Result<()> {
+pub(super) fn install(reach: Reach) -> io::Result<()> {
+    OF_DAEMON.store(reach == Reach::Thread, Ordering::Relaxed);
     // SAFETY: `sigaction` is made of integers, addresses and an optional function: all zero is a valid value of it.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = on_refusal as extern "C" fn(_, _, _) as usize;
@@ -42,14 +49,22 @@ extern "C" fn on_refusal(signal: c_int, info: *mut libc::siginfo_t, _context: *m
     let refused = unsafe { info.cast::<Refused>().read() };
     if refused.code == BY_FILTER {
         let mut line = Line::default();
-        line.push(b"vblade: system call ");
+        let (name, way_out): (&[u8], &[u8]) = if OF_DAEMON.load(Ordering::Relaxed) {
+            (b"vbladed", b"set sandbox = false")
+        } else {
+            (b"vblade", b"start with --no-sandbox")
+        };
+        line.push(name);
+        line.push(b": system call ");
         line.push_number(refused.call.cast_unsigned());
         if let Some(call) = usize::try_from(refused.call).ok().and_then(Sysno::new) {
             line.push(b" (");
             line.push(call.name().as_bytes());
             line.push(b")");
         }
-        line.push(b" is outside the sandbox; report this, or start with --no-sandbox\n");
+        line.push(b" is outside the sandbox; report this, or ");
+        line.push(way_out);
+        line.push(b"\n");
         // SAFETY: the pointer is valid for as many bytes. What cannot be written is lost.
         unsafe { libc::write(libc::STDERR_FILENO, line.bytes.as_ptr().cast(), line.len) };
     }

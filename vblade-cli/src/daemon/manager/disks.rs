@@ -55,7 +55,7 @@ impl Manager {
         let Some(settings) = served.actual.opening.take() else { return Ok(()) };
         self.dirty = true;
         let result = match result {
-            Err(error) => Err(error.line()),
+            Err(error) => Err(error.line_of_config()),
             Ok(opened) if served.target.is_some() => {
                 self.replace_disk(&key, &settings, opened)?;
                 Ok(())
