@@ -118,9 +118,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let engine = Engine::start(state_dir.as_deref(), config.daemon.sandbox)
         .map_err(failed("start the thread that serves"))?;
     info!(config = %cli.config.display(), exports = config.exports.len(), sandbox = engine.sandbox(), "starting");
-    let manager = Manager::new(cli.config.clone(), config, state_dir, doors, engine)
+    let manager = Manager::new(cli.config.clone(), config, state_dir, doors, engine, signals)
         .map_err(failed("watch interfaces"))?;
-    match manager.run(&signals).map_err(Failure::Serve)? {
+    match manager.run().map_err(Failure::Serve)? {
         0 => Ok(()),
         left => Err(Failure::Unfinished(left)),
     }

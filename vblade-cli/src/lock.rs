@@ -46,10 +46,13 @@ impl FileLock {
     }
 
     /// Lets others share it from now on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system. Not `WOULDBLOCK`, but for a moment's race: nobody else has one for himself alone while we have this one.
     #[cfg(target_os = "linux")]
-    pub(crate) fn make_shared(&self) {
-        // It cannot be refused: nobody else has one for himself alone while we have this one.
-        let _ = rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockShared);
+    pub(crate) fn make_shared(&self) -> Result<(), Errno> {
+        rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockShared)
     }
 
     /// Makes a shared lock one for us alone. When that fails it is shared as before, unless another process took the whole file meanwhile.

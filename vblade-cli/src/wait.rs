@@ -59,6 +59,12 @@ impl Signals {
         self.reread.load(Ordering::Relaxed) && self.reread.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether there is a signal that was not acted upon: one to end, or SIGHUP.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_told(&self) -> bool {
+        self.stop() || self.reread.load(Ordering::Acquire)
+    }
+
     /// Makes [`event`](Self::event) wait for the next signal. The others have been noted by then: a signal is noted first, shown second.
     pub(crate) fn quieten(&self) {
         let mut shown = [0; 64];
@@ -167,7 +173,9 @@ mod tests {
         );
         signals.quieten();
         assert!(!Waiter::default().readable([signals.event()].into_iter(), Duration::ZERO).expect("a look"));
+        assert!(signals.is_told());
         assert!(signals.take_reread() && !signals.take_reread(), "noted once");
+        assert!(!signals.is_told());
         assert!(!signals.stop());
         low_level::raise(SIGTERM).expect("a signal");
         assert!(signals.stop() && !signals.take_reread());

@@ -1,7 +1,7 @@
 //! Locks on files, one for all exports of this process that serve (parts of) the same file.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::fs::FileType;
@@ -21,6 +21,7 @@ pub(super) struct Locks {
 /// One file, which is ours alone while at least one export wants that.
 #[derive(Debug)]
 struct Held {
+    path: PathBuf,
     lock: FileLock,
     alone: Mutex<usize>,
 }
@@ -51,8 +52,10 @@ impl Drop for Share {
         if self.alone {
             let mut others = self.held.alone.lock().unwrap_or_else(PoisonError::into_inner);
             *others -= 1;
-            if *others == 0 {
-                self.held.lock.make_shared();
+            if *others == 0
+                && let Err(errno) = self.held.lock.make_shared()
+            {
+                warn!("{}: its lock is not as it should be: {errno}", self.held.path.display());
             }
         }
     }
@@ -111,7 +114,7 @@ impl Locks {
         }
         // For us alone at once where that is wanted: udev's lock on a block device is waited for.
         let lock = FileLock::take(path, !alone)?;
-        let ours = Arc::new(Held { lock, alone: Mutex::new(0) });
+        let ours = Arc::new(Held { path: path.to_owned(), lock, alone: Mutex::new(0) });
         held.insert(identity, Arc::downgrade(&ours));
         Share::new(ours, alone)
     }

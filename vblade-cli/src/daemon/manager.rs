@@ -82,6 +82,7 @@ pub(super) struct Manager {
     reloaded: Option<Reloaded>,
     doors: Doors,
     engine: Engine,
+    signals: Signals,
 }
 
 /// Where others may ask.
@@ -116,6 +117,7 @@ impl Manager {
         state_dir: Option<PathBuf>,
         doors: Doors,
         engine: Engine,
+        signals: Signals,
     ) -> io::Result<Self> {
         let mut manager = Self {
             file,
@@ -124,9 +126,9 @@ impl Manager {
             exports: BTreeMap::new(),
             ports: BTreeMap::new(),
             claims: BTreeMap::new(),
+            names: BTreeMap::new(),
             troubles: BTreeMap::new(),
             interfaces: Interfaces::watch()?,
-            names: BTreeMap::new(),
             locks: Arc::default(),
             workers: Workers::new()?,
             closing: 0,
@@ -138,20 +140,21 @@ impl Manager {
             reloaded: None,
             doors,
             engine,
+            signals,
             config,
         };
+        manager.read_names();
         manager.want();
         Ok(manager)
     }
-        manager.read_names();
 
     /// Serves until a signal to end comes, then answers what was taken. Returns how many requests were left.
     ///
     /// # Errors
     ///
     /// What ended the thread that serves, or waiting.
-    pub(super) fn run(mut self, signals: &Signals) -> io::Result<usize> {
-        let served = self.serve(signals);
+    pub(super) fn run(mut self) -> io::Result<usize> {
+        let served = self.serve();
         self.notify.stopping();
         drop(std::mem::take(&mut self.doors));
         let Self { engine, exports, mut workers, mut closing, .. } = self;
@@ -180,33 +183,38 @@ impl Manager {
         Ok(left)
     }
 
-    fn serve(&mut self, signals: &Signals) -> Result<(), Ended> {
-        self.settle(Some(signals))?;
+    fn serve(&mut self) -> Result<(), Ended> {
+        self.settle()?;
         self.notify.ready(&self.status());
         let mut waiter = Waiter::default();
-        while !signals.stop() {
-            if signals.take_reread() {
+        while !self.signals.stop() {
+            if self.signals.take_reread() {
                 self.reload()?;
             }
             self.step()?;
             self.answer();
-            self.wait(&mut waiter, Some(signals))?;
+            // One that came while this waited for disks was shown then.
+            if !self.signals.is_told() {
+                self.wait(&mut waiter)?;
+            }
         }
         Ok(())
     }
 
-    /// Goes on until every disk that can be opened is, and what leaves has left, but not for long.
-    fn settle(&mut self, signals: Option<&Signals>) -> Result<(), Ended> {
+    /// Goes on until every disk that can be opened is, and what leaves has left, but not for long, and not after a signal to end.
+    fn settle(&mut self) -> Result<(), Ended> {
         let deadline = Instant::now() + SETTLE;
         let mut waiter = Waiter::default();
         loop {
             self.step()?;
             let busy = |export: &Served| export.actual.opening.is_some() || export.actual.leaving;
-            let stop = signals.is_some_and(Signals::stop);
-            if stop || Instant::now() >= deadline || !self.dirty && !self.exports.values().any(busy) {
+            if self.signals.stop()
+                || Instant::now() >= deadline
+                || !self.dirty && !self.exports.values().any(busy)
+            {
                 return Ok(());
             }
-            self.wait(&mut waiter, signals)?;
+            self.wait(&mut waiter)?;
         }
     }
 
@@ -240,7 +248,7 @@ impl Manager {
     }
 
     /// Waits until something happens, or is due.
-    fn wait(&mut self, waiter: &mut Waiter, signals: Option<&Signals>) -> Result<(), Ended> {
+    fn wait(&mut self, waiter: &mut Waiter) -> Result<(), Ended> {
         let now = Instant::now();
         let retries = self.exports.values().filter_map(|export| export.retry);
         let mut until = retries.chain([self.next_look]).min().unwrap_or(now).saturating_duration_since(now);
@@ -263,10 +271,8 @@ impl Manager {
         ];
         until = timeouts.into_iter().flatten().chain([until]).min().unwrap_or(until);
         let ended = self.engine.event();
-        let own = [ended, self.workers.event(), self.interfaces.event()]
-            .into_iter()
-            .chain(signals.map(Signals::event));
-        let own = own.map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
+        let own = [ended, self.workers.event(), self.interfaces.event(), self.signals.event()];
+        let own = own.into_iter().map(|event| PollFd::from_borrowed_fd(event, PollFlags::IN));
         let asked = control
             .iter()
             .flat_map(server::Server::events)
@@ -280,9 +286,7 @@ impl Manager {
                 std::thread::sleep(LEAVING);
             }
         }
-        if let Some(signals) = signals {
-            signals.quieten();
-        }
+        self.signals.quieten();
         Ok(())
     }
 

@@ -110,7 +110,7 @@ impl Manager {
         info!(export = %key, "added by a client");
         self.config.exports.push(export);
         self.want();
-        self.settle(None)?;
+        self.settle()?;
         let name = key.name();
         show(
             self.export_list()?.into_iter().find(|export| export.export == name && export.path == key.source),
@@ -123,7 +123,7 @@ impl Manager {
         info!(export = %key, "removed by a client");
         self.config.exports.retain(|export| Key::of(export) != key);
         self.want();
-        self.settle(None)?;
+        self.settle()?;
         Ok(json!({}))
     }
 

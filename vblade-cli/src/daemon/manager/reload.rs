@@ -39,7 +39,7 @@ impl Manager {
                     "the configuration was read anew"
                 );
                 self.hurry();
-                self.settle(None)?;
+                self.settle()?;
                 reloaded
             }
         };
