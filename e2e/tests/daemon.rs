@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use e2e::mac;
 use e2e::net::{CLIENT, TARGET};
 use e2e::stage::{Stage, assert_equal, with_a_cable};
 use e2e::tool::{Tool, aoe};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
 const SECTORS: usize = 16_384;
@@ -254,6 +256,46 @@ fn the_classic_form_returns_when_the_disk_is_served_or_tells_why_not() {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(addresses(CLIENT), [] as [&str; 0]);
+}
+
+#[test]
+fn without_descriptors_the_daemon_rests_and_answers_when_it_has_some() {
+    let Some(stage) = with_a_cable(1500) else { return };
+    let exports = export("7.1", &stage.zeros("disk", 8), TARGET, "");
+    let mut daemon = Daemon::start(stage.path("").as_path(), "d", &exports);
+    let pid = daemon.ask("status", json!({}))["pid"].to_string();
+    let id = pid.parse().ok().and_then(Pid::from_raw);
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("a process").count() as u64;
+    let limit = descriptor_limit(&pid);
+    assert_eq!(limit.0, limit.1, "the limit is raised as far as it goes");
+    let few = Rlimit { current: Some(open), maximum: limit.1 };
+    let before = prlimit(id, Resource::Nofile, few).expect("a limit");
+    // More than there are descriptors for.
+    let socket = stage.path("d/control.sock");
+    let clients: Vec<_> = (0..24).map(|_| UnixStream::connect(&socket).expect("room")).collect();
+    let start = processor_time(&pid);
+    std::thread::sleep(Duration::from_secs(2));
+    let used = processor_time(&pid) - start;
+    assert!(used < 100, "{used} hundredths of a second in 2 s");
+    prlimit(id, Resource::Nofile, before).expect("a limit");
+    drop(clients);
+    daemon.until_state("7.1", "up");
+    daemon.stop();
+}
+
+/// The limit on descriptors of a process, and the highest that it may set.
+fn descriptor_limit(pid: &str) -> (Option<u64>, Option<u64>) {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    let mut words = line.split_whitespace().skip(3).map(|word| word.parse().ok());
+    (words.next().flatten(), words.next().flatten())
+}
+
+/// What a process has used of processors, in hundredths of a second (proc_pid_stat(5)).
+fn processor_time(pid: &str) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let after_name = stat.rsplit(") ").next().expect("fields");
+    after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("ticks")).sum()
 }
 
 /// The process that serves this disk.

@@ -127,7 +127,7 @@ fn figures() -> Value {
     let none = json!({ "buckets": [0, 0, 0, 0, 0, 0], "sum_us": 0, "count": 0 });
     let counts = json!({
         "requests": 123_456, "reads": 100_000, "writes": 20_000, "read_bytes": 1_610_612_736_u64, "written_bytes": 512,
-        "aoe_errors": 1, "ata_errors": 2, "disk_errors": 3, "retransmits": 4, "in_flight": 5,
+        "errors": 6, "retransmits": 4, "in_flight": 5,
     });
     let with = |mut more: Value| {
         let fields = more.as_object_mut().expect("an object");
@@ -137,8 +137,8 @@ fn figures() -> Value {
     let initiator = with(json!({ "mac": INITIATOR, "name": "web1", "last_seen": 0.1, "latency": latency }));
     let export = with(json!({
         "export": "7.3", "state": "up", "sectors": 2048, "ignored": 6, "late_writes": 0, "flushes": 7, "trims": 8, "limited": 9,
-        "initiators_forgotten": 0, "max_in_flight": 16, "read_latency": latency, "write_latency": none, "other_latency": none,
-        "initiators": [initiator],
+        "initiators_forgotten": 0, "max_in_flight": 16, "aoe_errors": 1, "ata_errors": 2, "disk_errors": 3,
+        "read_latency": latency, "write_latency": none, "other_latency": none, "initiators": [initiator],
     }));
     let server = json!({
         "rx_frames": 1, "tx_frames": 2, "advertisements": 3, "overlaps": 4, "over_share": 5, "queue_full": 6, "no_frame": 7,
@@ -237,7 +237,7 @@ fn what_changes_something_asks_for_it_and_says_that_it_is_done() {
     let toml = "[[export]]\naddress = \"7.9\"\n";
     let output = run(&daemon.directory.path().join("s"), "export add -", toml.as_bytes());
     assert_eq!(shown(&output), "7.9: /dev/disk/by-id/disk-1 is up\n");
-    assert_eq!(daemon.asked(), ("export.add".to_owned(), json!({ "toml": toml, "save": false })));
+    assert_eq!(daemon.asked(), ("export.add".to_owned(), json!({ "toml": toml })));
     for (arguments, method, params, answer) in [
         ("export remove e7.9", "export.remove", json!({ "export": "7.9" }), "7.9 is not served any more\n"),
         (
