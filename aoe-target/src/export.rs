@@ -6,9 +6,11 @@ mod settle;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use bdev::{DeviceInfo, Done, Io, IoQueue};
 
+use crate::bucket::Bucket;
 use crate::change::{Change, SaveState};
 use crate::inflight::{Inflight, Origin};
 use crate::initiators::{self, Initiator, Initiators, source};
@@ -22,6 +24,10 @@ use crate::{Frame, Link, ServerStats, Step, Target};
 
 /// A queue, and what its disk is.
 pub type OpenDisk<F> = (Box<dyn IoQueue<F>>, DeviceInfo);
+
+/// Changes of state a second, and for how long a rest may be made up for at once. Each is stored durably while all other disks wait.
+const CHANGES_PER_SECOND: u64 = 10;
+const CHANGES_AFTER_REST: Duration = Duration::from_secs(8);
 
 /// Ended requests that are answered before the links are looked after again: while many were answered, the initiators' next requests
 /// would wait, and the disk would have nothing to do.
@@ -53,6 +59,7 @@ pub(crate) struct Export<F> {
     done: Vec<Done<F>>,
     /// A change of state that waits for the writes in flight, and the frames that arrived after it.
     change: Option<Change<F>>,
+    changes: Bucket,
     /// Changes that come after it, and before those frames.
     edits: VecDeque<Change<F>>,
     /// Each with the time of the turn that took it.
@@ -82,6 +89,7 @@ impl<F: Frame> Export<F> {
             now: 0,
             done: Vec::new(),
             change: None,
+            changes: Bucket::new(CHANGES_PER_SECOND, CHANGES_AFTER_REST),
             edits: VecDeque::new(),
             held: VecDeque::new(),
             late: None,
@@ -131,6 +139,12 @@ impl<F: Frame> Export<F> {
     /// Requests that an initiator may have here where others need the room.
     pub(crate) fn share(&self) -> usize {
         initiators::LEAST.max(self.target.options().buffer_count.into())
+    }
+
+    /// Whether it has more requests than one of `busy` exports may have where others need the room.
+    pub(crate) fn has_its_part(&self, room: usize, busy: usize) -> bool {
+        let part = room / busy.max(1);
+        self.load() >= part.max(self.target.options().buffer_count.into())
     }
 
     /// Whether the initiator that sent `frame` has so many.
@@ -191,6 +205,7 @@ impl<F: Frame> Export<F> {
                 }
                 None => stats.overlaps += 1,
             },
+            Step::Change(frame) if self.is_hasty() => ports[at].recycle(self.target.drop_hasty(frame)),
             Step::Change(frame) => {
                 self.initiators.seen(origin.source, self.now).in_flight += 1;
                 self.change = Some(Change::Asked(origin, frame));
@@ -212,6 +227,14 @@ impl<F: Frame> Export<F> {
         let stats = self.target.stats_mut();
         stats.max_in_flight = stats.max_in_flight.max(load);
         stats.initiators_forgotten = self.initiators.forgotten();
+    }
+
+    /// Whether another change of state would be one too many. If not, it is counted.
+    fn is_hasty(&mut self) -> bool {
+        self.changes.refill(self.now);
+        let hasty = !self.changes.has_any();
+        self.changes.spend(usize::from(!hasty));
+        hasty
     }
 
     /// It is served on several links from now on, so that a frame may be overtaken.

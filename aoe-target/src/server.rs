@@ -33,6 +33,10 @@ pub const MAX_REQUESTS: usize = 1024;
 /// Requests from which on an initiator that has its share of a disk gets no more: the rest of the room is for others.
 const CROWDED: usize = MAX_REQUESTS / 2;
 
+/// Requests that those exports that have any divide among them when it is crowded, where there are several: a disk that hangs leaves room for the
+/// others, however many ask for it.
+const PARTED: usize = MAX_REQUESTS / 4 * 3;
+
 /// Answers to wildcard requests per second: well above a discovery storm, and too few to flood somebody with.
 const WILDCARDS_PER_SECOND: u64 = 2_000;
 

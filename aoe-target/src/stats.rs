@@ -24,6 +24,8 @@ pub struct Stats {
     pub quiet: u64,
     /// Among these, writes that came too late: another link had brought a newer one to the same sectors, which was executed.
     pub late_writes: u64,
+    /// Among these, changes of config string, mask list or reservation beyond 80 at once and 10 a second: each takes the time of a disk.
+    pub hasty_changes: u64,
     /// Replies made, good or not.
     pub replies: u64,
     /// Replies with the AoE error flag.

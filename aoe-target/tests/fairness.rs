@@ -193,3 +193,43 @@ fn an_initiator_has_a_share_of_each_disk() {
     wait(&mut world, OTHER, MODEST..MODEST + SHARE);
     assert_eq!(replies(&mut world).len(), 3 * SHARE as usize);
 }
+
+#[test]
+fn hosts_that_fill_a_disk_that_hangs_leave_room_for_another_disk() {
+    let (mut world, _gate) = gated(16);
+    let disk = Inline::new(MemDisk::new(4096));
+    let options = TargetOptions::new(Address::new(7, 4));
+    let target = Target::new(options, Backend::<BytesMut>::info(&disk), State::default());
+    let links = world.links.clone();
+    world.server.add_target(target, disk.open_queue(64).unwrap(), Box::new(|_| Ok(())), &links).unwrap();
+    for host in 0..16 {
+        send(&mut world, MacAddr([2, 0, 0, 0, 1, host]), 0..SHARE);
+    }
+    world.received(0);
+    assert!(world.turn().in_flight < MAX_REQUESTS);
+    let mut frame = read_from(OTHER, MODEST);
+    frame[18] = 4;
+    world.send(0, &frame);
+    let _ = world.turn();
+    let replies: Vec<_> = world.received(0).iter().map(|reply| tag(reply)).collect();
+    assert_eq!(replies, [MODEST]);
+}
+
+#[test]
+fn changes_of_settings_beyond_a_few_wait_for_their_senders_to_repeat_them() {
+    let mut world = prompt(16);
+    let set = |number: u32| request(HOST, 1, number, &[0, 0, 0, 0, 0, 0x04, 0, 1, b'a' + (number % 2) as u8]);
+    let mut changed = 0;
+    for number in 0..200 {
+        world.send(0, &set(number));
+        let _ = world.turn();
+        changed += world.received(0).len();
+    }
+    assert!((80..90).contains(&changed), "{changed} in a fifth of a second");
+    let stats = *world.server.target(world.target).unwrap().stats();
+    assert_eq!((stats.hasty_changes, stats.ignored), (200 - changed as u64, 200 - changed as u64));
+    for _ in 0..1000 {
+        let _ = world.turn();
+    }
+    assert_eq!(world.ask(&set(300)).len(), 1, "a second later");
+}

@@ -3,7 +3,7 @@
 use aoe_wire::{Address, Packet};
 use bdev::IoBuf;
 
-use super::{CROWDED, Server, book};
+use super::{CROWDED, PARTED, Server, book};
 use crate::port::{Arrival, Port};
 use crate::{Frame, Link, head};
 
@@ -63,8 +63,11 @@ impl<L: Link> Server<L> {
     fn deliver(&mut self, arrival: Arrival, number: usize, frame: L::Frame) {
         let Self { ports, exports, busy, in_flight, stats, now, .. } = self;
         let port = &mut ports[arrival.link];
+        let crowded = *in_flight >= CROWDED;
+        let parted = crowded && exports.iter().nth(1).is_some();
         let Some(export) = exports.get_mut(number) else { return port.recycle(frame) };
-        let refused = *in_flight >= CROWDED && export.has_its_share(&frame)
+        let refused = crowded && export.has_its_share(&frame)
+            || parted && export.has_its_part(PARTED, busy.len())
             || port.sweep.refuses(number, export.share(), &frame);
         if refused {
             stats.over_share += 1;

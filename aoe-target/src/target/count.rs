@@ -25,6 +25,14 @@ impl Target {
         io.abandon().into_buf()
     }
 
+    /// Takes back a change that [`handle`](Self::handle) let pass, and that is not carried out because there were too many of late.
+    pub(crate) fn drop_hasty<F>(&mut self, frame: F) -> F {
+        let stats = &mut self.stats;
+        (stats.requests, stats.ignored) = (stats.requests - 1, stats.ignored + 1);
+        stats.hasty_changes += 1;
+        frame
+    }
+
     pub(super) fn count_submitted(&mut self, op: Op, extent: Extent) {
         match op {
             Op::Read => {
