@@ -1,5 +1,6 @@
 //! `vbladed`: many exports, a configuration that changes, disks and interfaces that come and go.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
@@ -309,4 +310,39 @@ fn in_background(disk: &std::path::Path) -> String {
     };
     let mut pids = processes.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(serves);
     pids.next().expect("a process in the background")
+}
+
+#[test]
+fn the_thread_that_serves_is_shut_in_and_the_others_keep_what_opening_takes() {
+    let Some(stage) = with_a_cable(1500) else { return };
+    let exports = export("7.1", &stage.zeros("disk", 8), TARGET, "");
+    let mut daemon = Daemon::start(stage.path("").as_path(), "d", &exports);
+    daemon.until_state("7.1", "up");
+    let pid = daemon.ask("status", json!({}))["pid"].to_string();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a process").flatten();
+    let mut threads: Vec<_> = tasks.map(|task| status(&task.path())).collect();
+    threads.retain(|thread| ["serve", "vbladed"].contains(&thread["Name"].as_str()));
+    threads.sort_by(|a, b| a["Name"].cmp(&b["Name"]));
+    let [serve, manager] = &threads[..] else { panic!("{threads:?}") };
+    let capabilities = |thread: &HashMap<String, String>, set: &str| {
+        u64::from_str_radix(&thread[set], 16).expect("a set of capabilities")
+    };
+    for set in ["CapPrm", "CapEff", "CapInh", "CapBnd"] {
+        assert_eq!(capabilities(serve, set), 0, "{set} of the thread that serves");
+    }
+    assert_eq!((serve["Seccomp"].as_str(), serve["NoNewPrivs"].as_str()), ("2", "1"));
+    // DAC_OVERRIDE, SETGID, SETUID, SETPCAP, NET_ADMIN, NET_RAW, BPF.
+    let opening = 1 << 1 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 12 | 1 << 13 | 1 << 39;
+    for set in ["CapPrm", "CapEff", "CapBnd"] {
+        assert_eq!(capabilities(manager, set) & !opening, 0, "{set} of the others");
+    }
+    assert_eq!((capabilities(manager, "CapInh"), manager["NoNewPrivs"].as_str()), (0, "1"));
+    daemon.stop();
+}
+
+/// What is told of a thread (proc_pid_status(5)).
+fn status(task: &std::path::Path) -> HashMap<String, String> {
+    let text = fs::read_to_string(task.join("status")).expect("a thread");
+    let fields = text.lines().filter_map(|line| line.split_once(':'));
+    fields.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
 }

@@ -16,3 +16,4 @@ mod socket;
 pub mod trace;
 
 pub use self::socket::BindError;
+pub(crate) use self::socket::group_id;

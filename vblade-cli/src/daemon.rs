@@ -18,6 +18,7 @@ mod notify;
 mod plan;
 mod workers;
 
+use std::error::Error as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -78,7 +79,7 @@ fn serve(cli: &Cli) -> ExitCode {
                 format!("{}: nothing is served; mend it, and see: vbladed check", cli.config.display());
             complain(&help, 2)
         }
-        Err(failure) => complain(&failure.to_string(), 1),
+        Err(failure) => complain(&failure.line(), failure.exit_status()),
     }
 }
 
@@ -99,7 +100,34 @@ enum Failure {
     Unfinished(usize),
 }
 
+impl Failure {
+    /// 2 when starting again does not help: somebody has to change the configuration, or stop another process.
+    fn exit_status(&self) -> u8 {
+        let refused = match self {
+            Self::Config(_) => true,
+            Self::Socket(error) => !matches!(error, BindError::System { .. }),
+            Self::Metrics(http::HttpError::NotLoopback(_)) => true,
+            Self::Metrics(http::HttpError::System { source, .. }) => {
+                source.kind() == io::ErrorKind::AddrInUse
+            }
+            _ => false,
+        };
+        if refused { 2 } else { 1 }
+    }
+
+    /// What failed, and why.
+    fn line(&self) -> String {
+        let why = match self {
+            Self::Socket(error) => error.source(),
+            Self::Metrics(error) => error.source(),
+            _ => None,
+        };
+        why.map_or_else(|| self.to_string(), |why| format!("{self}: {why}"))
+    }
+}
+
 fn run(cli: &Cli) -> Result<(), Failure> {
+    return_large_blocks();
     let failed = |doing| move |source| Failure::System { doing, source };
     let config = Config::load(&cli.config).map_err(Failure::Config)?;
     if let Err(error) = raise_descriptor_limit() {
@@ -125,6 +153,19 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         left => Err(Failure::Unfinished(left)),
     }
 }
+
+/// Has what was allocated for frames go back to the system when it is freed. By default glibc keeps blocks of that size once one was freed, in each thread's
+/// arena; and disks are opened on many threads.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "a function of the C library")]
+fn return_large_blocks() {
+    // SAFETY: it sets a number of the allocator, while there is one thread.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20) };
+}
+
+/// Nothing: other allocators do.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn return_large_blocks() {}
 
 /// Allows as many descriptors as the system does: each export takes several.
 fn raise_descriptor_limit() -> io::Result<()> {

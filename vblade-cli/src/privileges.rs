@@ -46,7 +46,10 @@ pub(crate) fn give_up(state_dir: Option<&Path>) -> io::Result<()> {
 /// They could not be given up.
 #[cfg(target_os = "linux")]
 pub(crate) fn keep_for_opening() -> io::Result<()> {
-    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs};
+    use rustix::thread::{
+        CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
+        set_no_new_privs,
+    };
 
     // Interfaces; AF_XDP; disks of other users; and SETPCAP, SETUID, SETGID, by which the thread that serves gives up more than we do.
     let kept = CapabilitySet::NET_RAW
@@ -56,7 +59,14 @@ pub(crate) fn keep_for_opening() -> io::Result<()> {
         | CapabilitySet::SETPCAP
         | CapabilitySet::SETUID
         | CapabilitySet::SETGID;
-    let permitted = capabilities(None)?.permitted & kept;
+    let now = capabilities(None)?;
+    if now.effective.contains(CapabilitySet::SETPCAP) {
+        for capability in CapabilitySet::all().difference(kept).iter() {
+            // What this kernel does not know, nobody has.
+            let _ = remove_capability_from_bounding_set(capability);
+        }
+    }
+    let permitted = now.permitted & kept;
     let sets = CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets)?;
     Ok(set_no_new_privs(true)?)

@@ -77,7 +77,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-fn group_id(group: &str) -> Result<u32, BindError> {
+pub(crate) fn group_id(group: &str) -> Result<u32, BindError> {
     if let Ok(number) = group.parse() {
         return Ok(number);
     }

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{Config, Export, Mistakes};
+use crate::control::group_id;
 
 /// The shelf that Linux initiators do not see.
 const IGNORED_SHELF: u16 = 4095;
@@ -43,11 +44,12 @@ struct Report {
 
 impl Report {
     fn new(file: &Path, loaded: Result<Config, Mistakes>, netifs: &BTreeSet<String>) -> Self {
-        let (exports, mistakes) = match loaded {
-            Ok(config) => (config.exports, None),
-            Err(mistakes) => (Vec::new(), Some(mistakes)),
+        let (exports, group, mistakes) = match loaded {
+            Ok(config) => (config.exports, config.daemon.socket_group, None),
+            Err(mistakes) => (Vec::new(), None, Some(mistakes)),
         };
-        let warnings = exports.iter().flat_map(|export| warnings(export, netifs)).collect();
+        let group = group.and_then(|group| group_id(&group).err()).map(|error| error.to_string());
+        let warnings = exports.iter().flat_map(|export| warnings(export, netifs)).chain(group).collect();
         Self { file: file.display().to_string(), exports: exports.len(), mistakes, warnings }
     }
 

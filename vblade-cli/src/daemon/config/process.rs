@@ -8,6 +8,9 @@ use super::section::{Section, nearest};
 use super::value::Entry;
 use crate::cli::LinkKind;
 
+/// Bytes of the path of the control socket.
+const LONGEST_SOCKET: usize = 80;
+
 impl Default for Daemon {
     fn default() -> Self {
         Self {
@@ -27,7 +30,7 @@ impl Daemon {
     pub(super) fn read(section: &Section<'_>) -> Self {
         let default = Self::default();
         let daemon = Self {
-            socket: section.entry("socket").and_then(|entry| entry.path()).unwrap_or(default.socket),
+            socket: section.entry("socket").and_then(|entry| socket(&entry)).unwrap_or(default.socket),
             socket_group: section.entry("group").and_then(|entry| group(&entry)),
             metrics: section.entry("metrics").and_then(|entry| metrics(&entry)),
             state_dir: section.entry("state_dir").and_then(|entry| entry.path()),
@@ -43,6 +46,19 @@ impl Daemon {
         section.refuse_others();
         daemon
     }
+}
+
+/// A path for a socket, which the kernel limits to 107 bytes: it is made in a directory beside it.
+fn socket(entry: &Entry<'_>) -> Option<std::path::PathBuf> {
+    let path = entry.path()?;
+    let len = path.as_os_str().len();
+    if len > LONGEST_SOCKET {
+        entry.wrong(format_args!(
+            "{len} bytes are too many for the path of a socket; give {LONGEST_SOCKET} at most"
+        ));
+        return None;
+    }
+    Some(path)
 }
 
 fn group(entry: &Entry<'_>) -> Option<String> {
