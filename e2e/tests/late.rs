@@ -30,7 +30,8 @@ impl Paths {
         stage.net.cable(1500, (OTHER.0, OTHER.2), (OTHER.1, mac(0xa7)));
         let disk = stage.random("disk", 64);
         let place = format!("7 3 {},{TARGET}", OTHER.0);
-        let target = stage.serve_as(Kind::Ours, "--link packet", &place, &disk)?;
+        // As many as one initiator has outstanding here, so that all are within its share.
+        let target = stage.serve_as(Kind::Ours, "-b 512 --link packet", &place, &disk)?;
         let open = |name| Client::open(name).expect("a raw socket");
         let mut paths = Self { near: open(CLIENT), other: open(OTHER.1), target, _stage: stage };
         // It has received on both before something waits there.
