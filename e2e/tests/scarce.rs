@@ -56,7 +56,8 @@ fn take_answers(lab: &mut Lab, open: &mut HashMap<Vec<u8>, (u64, [u8; SECTOR])>)
 fn when_the_receive_buffer_overflows_frames_are_lost_and_counted_and_nothing_else_is() {
     for link in ["packet", "pnet"] {
         println!("--- {link}");
-        Setup::default().options(&["--cache", "writeback", "--link", link]).run(|lab| {
+        // As many as one initiator has outstanding here and more, so that all are within its share.
+        Setup::default().options(&["-b", "65535", "--cache", "writeback", "--link", link]).run(|lab| {
             lab.target.signal(Signal::STOP);
             let mut open = send_writes(lab, SECTORS);
             lab.target.signal(Signal::CONT);
